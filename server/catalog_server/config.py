@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -329,3 +329,26 @@ def _masked(field: str, value: Any) -> str:
     if isinstance(value, Mapping):  # a rule over several fields saw them all
         return repr(value.get(field)) if field in value else "(default)"
     return repr(value)
+
+
+def restart_needed(field: str, value: Any) -> Problem:
+    """A setting that can not change while the process runs."""
+    return Problem(field, _masked(field, value), "cannot change while the server runs", "Restart the process")
+
+
+def listen_address() -> tuple[str, int]:
+    """Where to answer probes, even if other settings are invalid: a process that says why beats one that died.
+
+    A host or port that is itself invalid is replaced by its default.
+    """
+    values, _ = _read_file(os.environ.get(CONFIG_FILE_VARIABLE))
+
+    def one(field: str) -> Any:
+        info = Settings.model_fields[field]
+        value = os.environ.get(f"{ENV_PREFIX}{field.upper()}", values.get(field, info.default))
+        try:
+            return TypeAdapter(Annotated[info.annotation, info]).validate_python(value)
+        except ValidationError:
+            return info.default
+
+    return one("http_host"), one("http_port")

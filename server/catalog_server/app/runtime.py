@@ -1,0 +1,170 @@
+"""Everything of a replica that needs valid settings: built, started, asked for its health, stopped."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from catalog_server import __version__, replicas
+from catalog_server.app.pools import Pools
+from catalog_server.app.readiness import Readiness
+from catalog_server.app.schema import SchemaKeeper
+from catalog_server.catalog.refresh import RefreshHandler
+from catalog_server.config import Settings
+from catalog_server.http.context import Services
+from catalog_server.jobs import Listener, Queue, Rescuer, Worker
+from catalog_server.leadership import Elector, Fence, Term, Timing, make_backend
+from catalog_server.migrations import server_head
+from catalog_server.singletons import run_loops
+from catalog_server.singletons.cleanup import Cleanup
+from catalog_server.singletons.schedule import Schedule
+from catalog_server.singletons.watch_sources import WatchSources
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """One set of parts for one set of settings. Started once, stopped once."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self.settings = settings
+        self.url = url
+        # One identity per start, never a host or pod name: a restarted process must not be mistaken for the
+        # holder of its predecessor's claims or lease.
+        self.identity = f"{settings.replica_name}/{uuid4().hex[:12]}"
+        self.pools = Pools(settings)
+        self.queue = Queue()
+        self.fence = Fence(settings.leadership_lease_name)
+        self.services = Services(settings, self.pools.api, self.queue)
+        self.schema = SchemaKeeper(settings, self.identity)
+        self.readiness = Readiness(self.pools.health, self.schema)
+        self.worker = self._make_worker()
+        self.rescuer = Rescuer(
+            database=self.pools.heartbeat, queue=self.queue, interval_seconds=settings.jobs_rescue_seconds
+        )
+        self.listener = Listener(settings.database_dsn.get_secret_value(), on_wake=self.worker.wake)
+        self.elector: Elector | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _make_worker(self) -> Worker:
+        settings = self.settings
+        refresh = RefreshHandler(
+            database=self.pools.worker,
+            timeout_seconds=settings.source_timeout_seconds,
+            max_bytes=settings.source_max_bytes,
+        )
+        return Worker(
+            database=self.pools.worker,
+            heartbeat_database=self.pools.heartbeat,
+            queue=self.queue,
+            handlers=[refresh],
+            identity=self.identity,
+            concurrency=settings.jobs_concurrency,
+            batch_size=settings.jobs_batch_size,
+            claim_lease_seconds=settings.jobs_claim_lease_seconds,
+            heartbeat_seconds=settings.jobs_heartbeat_seconds,
+            poll_seconds=settings.jobs_poll_seconds,
+            retry_base_seconds=settings.jobs_retry_base_seconds,
+            retry_max_seconds=settings.jobs_retry_max_seconds,
+        )
+
+    def start(self) -> None:
+        """Begins to bring the parts up; returns at once. `readiness` tells how far it got."""
+        self._spawn(self._bring_up(), "bring-up")
+
+    async def _bring_up(self) -> None:
+        await self.schema.prepare()  # waits for the database and for migrations as long as it takes
+        settings = self.settings
+        self._spawn(self._beat(), "replica-beat")
+        if settings.jobs_concurrency:
+            await self.worker.start()
+            self._spawn(self.rescuer.run(), "rescuer")
+            self._spawn(self.listener.run(), "listener")
+        backend = await make_backend(
+            settings.leadership_backend,
+            name=settings.leadership_lease_name,
+            namespace=settings.leadership_namespace,
+            database=self.pools.election,
+        )
+        self.elector = Elector(
+            backend=backend,
+            fence=self.fence,
+            database=self.pools.election,
+            identity=self.identity,
+            timing=Timing(
+                lease_seconds=settings.leadership_lease_seconds,
+                renew_deadline_seconds=settings.leadership_renew_deadline_seconds,
+                retry_seconds=settings.leadership_retry_seconds,
+            ),
+            lead=self._lead,
+        )
+        self._spawn(self.elector.run(), "elector")
+        log.info("started", extra={"identity": self.identity})
+
+    async def _lead(self, term: Term) -> None:
+        settings = self.settings
+        loops = [
+            Cleanup(self.pools.singletons, self.fence, self.queue, settings),
+            Schedule(self.pools.singletons, self.fence, self.queue, settings),
+        ]
+        if settings.sources_file is not None:
+            loops.append(WatchSources(self.pools.singletons, self.fence, self.queue, settings))
+        await run_loops(loops, term)
+
+    async def _beat(self) -> None:
+        """Keeps this replica's row fresh; three beats fit into the time-out."""
+        while True:
+            try:
+                await self._register()
+            except Exception as error:
+                log.warning("could not say that this replica is alive: %s", error)
+            await asyncio.sleep(self.settings.replica_timeout_seconds / 4)
+
+    async def _register(self) -> None:
+        checks = await self.readiness.checks()
+        await self.pools.health.run(
+            lambda session: replicas.beat(
+                session,
+                id=self.identity,
+                name=self.settings.replica_name,
+                server_version=__version__,
+                schema_head=server_head(),
+                url=self.url,
+                ready=all(check.ok for check in checks.values()),
+            )
+        )
+
+    async def stop(self) -> None:
+        """Workers first, then the lease, then the pools. Bounded by `shutdown_grace_seconds` and deadlines."""
+        self.readiness.drain("shutting down")
+        self.schema.stop()
+        for task in self._tasks:
+            if task.get_name() == "bring-up":
+                await _cancel(task)
+        await self.worker.stop(self.settings.shutdown_grace_seconds)
+        if self.elector is not None:
+            await self.elector.stop()
+        for task in self._tasks:
+            await _cancel(task)
+        with suppress(Exception):  # the row expires by itself where the database is gone
+            await self.pools.health.run(lambda session: replicas.remove(session, self.identity))
+        await asyncio.to_thread(self.pools.close)
+        log.info("stopped", extra={"identity": self.identity})
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_report_failure)
+        self._tasks.append(task)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await task
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s ended unexpectedly", task.get_name(), exc_info=error)
