@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 ENV_PREFIX = "CATALOG_"
 CONFIG_FILE_VARIABLE = f"{ENV_PREFIX}CONFIG_FILE"
 SECRET_FIELDS = ("database_dsn", "migrations_dsn", "auth_secret")
+FIXED_FIELDS = ("http_host", "http_port", "replica_name", "log_level")  # a change needs a new process
 
 # Kubernetes puts addresses of Services into the environment of every pod; a Service whose name begins with
 # "catalog" would look like an unknown setting.

@@ -8,15 +8,19 @@ import signal
 from aiohttp import web
 
 from catalog_server.app.runtime import Runtime
-from catalog_server.config import InvalidConfiguration, Settings, listen_address, load_settings
+from catalog_server.config import (
+    FIXED_FIELDS,
+    InvalidConfiguration,
+    Settings,
+    listen_address,
+    load_settings,
+    restart_needed,
+)
 from catalog_server.http.context import DRAINING, SERVICES, ServicesHolder
 from catalog_server.http.health import READINESS, Check, Checks
 from catalog_server.http.routes import make_application
 
 log = logging.getLogger(__name__)
-
-# Settings that are fixed when the process starts.
-FIXED_FIELDS = ("http_host", "http_port", "replica_name", "log_level")
 
 
 class Server:
