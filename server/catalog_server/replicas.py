@@ -27,7 +27,14 @@ class Replica:
 
 
 def beat(
-    session: Session, *, id: str, name: str, server_version: str, schema_head: int, url: str | None, ready: bool
+    session: Session,
+    *,
+    id: str,
+    name: str,
+    server_version: str,
+    schema_head: int,
+    url: str | None,
+    ready: bool,
 ) -> None:
     """Registers the replica, or says that it is still there."""
     now = session.dialect.now
@@ -80,5 +87,6 @@ def alive(session: Session, *, timeout_seconds: float) -> list[Replica]:
 def purge(session: Session, *, retention_seconds: float) -> int:
     """Removes replicas not seen for `retention_seconds`; returns how many."""
     return session.execute(
-        f"DELETE FROM replicas WHERE last_seen_at < {session.dialect.after('since')}", since=-retention_seconds
+        f"DELETE FROM replicas WHERE last_seen_at < {session.dialect.after('since')}",
+        since=-retention_seconds,
     )

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import peewee
+from psycopg2.errors import QueryCanceled
 
 from catalog_server.db.connection import connect_lazily
 from catalog_server.db.deadline import deadline
@@ -128,6 +129,10 @@ class Database:
             metrics.DEADLINES_MISSED.labels(self.purpose).inc()
             raise
         except CONNECTION_ERRORS as error:
+            if isinstance(error.__context__, QueryCanceled):  # the server's half of the deadline came first
+                metrics.DEADLINES_MISSED.labels(self.purpose).inc()
+                self._discard()
+                raise DeadlineExceeded("the database did not finish within the deadline") from error
             if self._peewee.is_closed() or not self._peewee.is_connection_usable():
                 self._discard()
                 raise DatabaseUnavailable(" ".join(str(error).split())) from error

@@ -39,7 +39,12 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
             metrics.HTTP_LATENCY.labels(request.method, route).observe(seconds)
             level = logging.INFO if status >= 400 or request.method not in _READS else logging.DEBUG
             if log.isEnabledFor(level):
-                fields = {"method": request.method, "path": request.path, "status": status, "seconds": round(seconds, 6)}
+                fields = {
+                    "method": request.method,
+                    "path": request.path,
+                    "status": status,
+                    "seconds": round(seconds, 6),
+                }
                 log.log(level, "request", extra=fields)
     response.headers[REQUEST_ID_HEADER] = request_id
     if request.app[DRAINING].is_set():
