@@ -21,6 +21,8 @@ from psycopg2 import extensions
 
 from catalog_server.db.errors import DeadlineExceeded
 
+STOP_LOOK_SECONDS = 0.25  # a stoppable call looks this often whether it was stopped
+
 _local = threading.local()
 
 
@@ -39,6 +41,20 @@ def deadline(seconds: float) -> Iterator[None]:
         _local.expires_at = outer
 
 
+@contextmanager
+def stoppable(stopped: threading.Event) -> Iterator[None]:
+    """Database calls of this thread within the block end with `DeadlineExceeded` once the event is set.
+
+    For calls with long deadlines, so that a process that is told to stop need not wait for them.
+    """
+    outer: threading.Event | None = getattr(_local, "stopped", None)
+    _local.stopped = stopped
+    try:
+        yield
+    finally:
+        _local.stopped = outer
+
+
 def remaining_seconds() -> float:
     """Seconds left to this thread; raises `RuntimeError` outside a deadline: every call must have one."""
     expires_at: float | None = getattr(_local, "expires_at", None)
@@ -48,6 +64,7 @@ def remaining_seconds() -> float:
 
 
 def _wait(connection: Any) -> None:
+    stopped: threading.Event | None = getattr(_local, "stopped", None)
     while True:
         state = connection.poll()
         if state == extensions.POLL_OK:
@@ -55,6 +72,10 @@ def _wait(connection: Any) -> None:
         seconds = remaining_seconds()
         if seconds <= 0:
             raise DeadlineExceeded("the database did not answer within its deadline")
+        if stopped is not None:
+            if stopped.is_set():
+                raise DeadlineExceeded("the call was given up because the process stops")
+            seconds = min(seconds, STOP_LOOK_SECONDS)
         poller = select.poll()
         poller.register(
             connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT

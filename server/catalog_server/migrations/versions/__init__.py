@@ -1,1 +1,6 @@
-"""Filled by its room."""
+"""Every schema version of this server, oldest first. A new one is added at the end and never edited later."""
+
+from catalog_server.migrations.version import check_order
+from catalog_server.migrations.versions import v0001_initial
+
+VERSIONS = check_order([v0001_initial.VERSION])
