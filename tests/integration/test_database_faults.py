@@ -1,0 +1,120 @@
+"""Three replicas when their database is terminated, restarted, frozen or cut off: they say so, the leader's
+loops stop in time, and all recover by themselves."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from catalog_server.migrations import upgrade_to_head
+from integration.conftest import StartReplica
+from support.haproxy import TcpProxy
+from support.postgres import PostgresServer, wait_until
+from support.replica import ReplicaProcess
+
+MODELS = "/api/model_catalog/v1alpha1/models"
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    upgrade_to_head(server.dsn())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def proxy(own_postgres: PostgresServer) -> Iterator[TcpProxy]:
+    proxy = TcpProxy(own_postgres.port)
+    yield proxy
+    own_postgres.resume()
+    proxy.stop()
+
+
+@pytest.fixture
+def replicas(own_postgres: PostgresServer, proxy: TcpProxy, start_replica: StartReplica) -> list[ReplicaProcess]:
+    """Three ready replicas behind the proxy, one of them leader, at work on jobs."""
+    dsn = own_postgres.dsn(port=proxy.port)
+    started = [start_replica(f"replica-{number}", dsn, refresh_interval_seconds="0.5") for number in (1, 2, 3)]
+    for replica in started:
+        replica.wait_until_ready()
+    wait_until(lambda: leaders(started), what="a leader")
+    return started
+
+
+def leaders(replicas: list[ReplicaProcess]) -> list[ReplicaProcess]:
+    return [replica for replica in replicas if replica.metric("catalog_leader") == 1]
+
+
+def completed(own_postgres: PostgresServer) -> int:
+    return int(own_postgres.execute("SELECT count(*) FROM job_attempts WHERE outcome = 'completed'")[0][0])  # type: ignore[call-overload]
+
+
+def expect_recovery(own_postgres: PostgresServer, replicas: list[ReplicaProcess]) -> None:
+    """All ready, exactly one leader, and jobs go on."""
+    for replica in replicas:
+        replica.wait_until_ready()
+    wait_until(lambda: len(leaders(replicas)) == 1, what="one leader")
+    before = completed(own_postgres)
+    wait_until(lambda: completed(own_postgres) > before, what="a job completed after the fault")
+    assert own_postgres.execute("SELECT count(*) FROM leadership_terms WHERE ended_at < started_at") == [(0,)]
+
+
+def expect_unready(replica: ReplicaProcess) -> None:
+    """/readyz blames the database, and is answered at all."""
+    status, body = replica.get("/readyz")
+    assert status == 503
+    assert not body["checks"]["database"]["ok"]
+    assert body["checks"]["database"]["reason"]
+    assert replica.get("/healthz")[0] == 200
+
+
+def test_replicas_recover_from_terminated_backends(
+    own_postgres: PostgresServer, replicas: list[ReplicaProcess]
+) -> None:
+    for _ in range(5):
+        own_postgres.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND application_name LIKE 'catalog-server/%'"
+        )
+        assert all(replica.get("/healthz")[0] == 200 for replica in replicas)
+    expect_recovery(own_postgres, replicas)
+
+
+def test_replicas_recover_from_a_crash_of_the_database(
+    own_postgres: PostgresServer, replicas: list[ReplicaProcess]
+) -> None:
+    own_postgres.restart("immediate")
+    expect_recovery(own_postgres, replicas)
+
+
+def test_replicas_recover_from_a_cut_connection(
+    own_postgres: PostgresServer, proxy: TcpProxy, replicas: list[ReplicaProcess]
+) -> None:
+    proxy.refuse()
+    for replica in replicas:
+        wait_until(lambda replica=replica: not replica.is_ready(), what="unreadiness")
+        expect_unready(replica)
+    proxy.accept()
+    expect_recovery(own_postgres, replicas)
+
+
+def test_a_frozen_database_stops_the_leader_within_its_lease_and_everyone_recovers(
+    own_postgres: PostgresServer, replicas: list[ReplicaProcess]
+) -> None:
+    (leader,) = leaders(replicas)
+    own_postgres.pause()
+    frozen_at = time.monotonic()
+    for replica in replicas:
+        wait_until(lambda replica=replica: not replica.is_ready(), what="unreadiness")
+        expect_unready(replica)
+        # The call ends at its client-side deadline with an answer; nothing hangs.
+        assert replica.get(MODELS, seconds=20)[0] == 503
+    wait_until(lambda: leader.metric("catalog_leader") == 0, what="the end of the term")
+    stopped_after_seconds = time.monotonic() - frozen_at
+    own_postgres.resume()
+    expect_recovery(own_postgres, replicas)
+    # The bound is a safety property, not a speed: loops must be over before the lease of 3 s can be taken.
+    # The extra second is this test's own polling through the scrape of /metrics.
+    ended = [line for line in leader.logged() if line["message"].startswith("the term ended")]
+    assert ended, "the leader logged the end of its term"
+    assert stopped_after_seconds < 3 + 1 + 20, "the test itself noticed late"
