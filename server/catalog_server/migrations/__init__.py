@@ -4,8 +4,8 @@ Authority: only this package changes the schema, and only it says whether a serv
 
 Guarantees:
 * Of all replicas, one at a time changes the schema; each version is applied once, in order, with its row in
-  `schema_migrations`. A holder that dies, or is paused or cut off for a minute, loses the lock, and what it had
-  begun is rolled back (or, for indexes built concurrently, repeated).
+  `schema_migrations`. A holder that dies, or is paused or cut off for a minute, loses the lock, and what it
+  had begun is rolled back (or, for indexes built concurrently, repeated).
 * A version that fails names itself and leaves the schema as it was before it.
 * Waits are bounded and say who is waited for, and since when.
 * A changed version, a newer schema that this server can not run on, a database that can not be written to and

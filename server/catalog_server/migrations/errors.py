@@ -23,7 +23,7 @@ class HistoryGap(MigrationError):
 
 
 class VersionsPending(MigrationError):
-    """Versions that this server needs are not applied, and it was not to apply them, or not to wait longer."""
+    """Versions that this server needs are not applied, and it may not apply them, or not wait longer."""
 
 
 class NotWritable(MigrationError):

@@ -64,7 +64,18 @@ def read(session: Session) -> list[Applied]:
         """
     )
     at = session.dialect.to_datetime
-    return [Applied(*row[:4], at(row.applied_at), row.applied_by, row.duration_ms) for row in rows]
+    return [
+        Applied(
+            number=row.number,
+            name=row.name,
+            checksum=row.checksum,
+            oldest_server_head=row.oldest_server_head,
+            applied_at=at(row.applied_at),
+            applied_by=row.applied_by,
+            duration_ms=row.duration_ms,
+        )
+        for row in rows
+    ]
 
 
 def add(session: Session, version: Version, *, applied_by: str, duration_ms: int) -> None:

@@ -94,7 +94,7 @@ class AdvisoryLock:
         if not session.scalar(f"SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND {_IS_OURS}"):
             raise LockLost(
                 "the session that should change the schema does not hold the migration lock",
-                "Nothing was changed; try again. If it recurs, set migrations_dsn to the server's own address",
+                "Nothing was changed; try again, with migrations_dsn set to the address of the server itself",
             )
 
     def release(self, session: Session) -> None:
@@ -102,7 +102,7 @@ class AdvisoryLock:
         if not session.scalar(f"SELECT pg_advisory_unlock({ADVISORY_KEY})"):
             raise LockLost(
                 "the migration lock was no longer held when it was to be released",
-                "Look for a transaction pooler, and set migrations_dsn to the server's own address",
+                "Look for a transaction pooler, and set migrations_dsn to the address of the server",
             )
 
     def abandon(self) -> None:

@@ -32,9 +32,10 @@ def refuse_unless_writable(session: Session) -> None:
 def refuse_pooler(session: Session, other: Session) -> None:
     """Raises `PooledConnection` where two client connections share server sessions.
 
-    The other connection holds a transaction, and with it a server session, while ours, which is idle, asks for
-    its own again. Without a pooler, or with one that pools whole sessions, ours is the same as before and never
-    the other's. A pooler with many idle server sessions may pass; then `MigrationLock.verify` refuses later.
+    The other connection holds a transaction, and with it a server session, while ours, which is idle, asks
+    for its own again. Without a pooler, or with one that pools whole sessions, ours is the same as before and
+    never the other's. A pooler with many idle server sessions may pass; then `MigrationLock.verify` refuses
+    later.
     """
     ours = session.scalar("SELECT pg_backend_pid()")
     with other.transaction():

@@ -17,7 +17,6 @@ from catalog_server.migrations.errors import (
     DowngradeRefused,
     IncompatibleSchema,
     LockUnavailable,
-    MigrationError,
     MigrationStopped,
     NotWritable,
 )
@@ -35,8 +34,8 @@ class Runner:
     """Brings one database's schema to a version. Synchronous; use a runner from one thread.
 
     `wait_seconds` bounds the wait for the lock (or for another replica's migration), `version_seconds` a
-    single statement of a version, `lock_timeout_seconds` one wait for a table that others use, after which the
-    version is tried again. `progress` is told in words what happens. Setting `stopped` ends `upgrade`,
+    single version, `lock_timeout_seconds` one wait for a table that others use, after which the version is
+    tried again. `progress` is told in words what happens. Setting `stopped` ends `upgrade`,
     `wait_until_current` and `downgrade` within a second, with `MigrationStopped`.
 
     All methods raise `MigrationError` or `DatabaseUnavailable`.
@@ -121,12 +120,12 @@ class Runner:
                 status = self._accepted(database)
                 if status.newer:
                     raise IncompatibleSchema(
-                        f"version {status.newer[-1]} is applied, and this server does not know how to take it back",
+                        f"version {status.newer[-1]} is applied, which only a newer server can take back",
                         "Use db downgrade of the server that applied it",
                     )
                 if not 0 <= target <= status.current:
                     raise DowngradeRefused(
-                        f"the database is at version {status.current:04d}, so it cannot be taken back to {target}",
+                        f"the database is at version {status.current}, so not taken back to {target}",
                         f"Name a version between 0 and {status.current}, or -1 for the one before",
                     )
                 applier = self._applier(database, lock)
@@ -210,8 +209,9 @@ class Runner:
                     return
                 holder = find_holder(session)
             if self._clock() - started_at >= self._wait_seconds:
+                held_by = holder or "others in turn"
                 raise LockUnavailable(
-                    f"the migration lock was held for {self._wait_seconds:g} s by {holder or 'others in turn'}",
+                    f"the migration lock was held for {self._wait_seconds:g} s by {held_by}",
                     "Wait for it, or end that process if it hangs, then try again",
                 )
             self._progress(f"waiting for the migration lock, held by {holder or 'others in turn'}")

@@ -1,9 +1,9 @@
 """Whether a server can run on the schema that a database has: decided by data, here and nowhere else.
 
-The rule: a server whose newest version is H runs on a schema at version S if S >= H and every applied version
-above H names an `oldest_server_head` of H or older. So an old server runs on a newer schema for as long as the
-newer versions only expand; it ends with the version that contracts. A server never runs on a schema older
-than its own head: it is not ready until its versions are applied.
+The rule: a server whose newest version is H runs on a schema at version S if S >= H and every applied
+version above H names an `oldest_server_head` of H or older. So an old server runs on a newer schema for as
+long as the newer versions only expand; it ends with the version that contracts. A server never runs on a
+schema older than its own head: it is not ready until its versions are applied.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ def _refusal(applied: Sequence[Applied], versions: Sequence[Version], dialect: s
         if row.number <= head and row.checksum != versions[row.number - 1].checksum(dialect):
             return ChangedVersion(
                 f"version {row} was changed after it was applied: its checksum in the database differs",
-                "Run the server that applied it, or restore the version's file; write changes as a new version",
+                "Run the server that applied it, or restore the version; write changes as a new version",
             )
     for position, row in enumerate(applied, 1):
         if row.number != position:

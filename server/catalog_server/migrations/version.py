@@ -23,8 +23,8 @@ class Version:
     into the history with the version, so that a server that never heard of the version can read it.
 
     A version that is not `transactional` holds, on PostgreSQL, nothing but CREATE INDEX CONCURRENTLY IF NOT
-    EXISTS and DROP INDEX CONCURRENTLY IF EXISTS, so that it can be run again after any interruption. On SQLite
-    every version is one transaction.
+    EXISTS and DROP INDEX CONCURRENTLY IF EXISTS, so that it can be run again after any interruption. On
+    SQLite every version is one transaction.
 
     Raises `ValueError` if the version could not be applied safely.
     """
