@@ -16,24 +16,23 @@ POLL_SECONDS = 0.2
 def main():
     module = AnsibleModule(
         argument_spec={
-            "base_url": {"required": True},
+            "base_url": {"type": "str", "required": True},
             "replica_ports": {"type": "dict", "required": True},  # by name, as they are deployed
-            "timeout_seconds": {"type": "float", "default": 0},  # how long to wait for a complete cluster
+            "timeout_seconds": {"type": "float", "default": 0},  # how long to wait for a settled cluster
         },
         supports_check_mode=True,
     )
+    base_url = module.params["base_url"]
     give_up_at = time.monotonic() + module.params["timeout_seconds"]
     while True:
-        cluster, readiness = read(module.params["base_url"], module.params["replica_ports"])
+        cluster, readiness = read(base_url, module.params["replica_ports"])
         problems = find_problems(cluster, readiness)
-        if not problems or time.monotonic() > give_up_at:
+        if not problems and is_settled(cluster) or time.monotonic() >= give_up_at:
             break
         time.sleep(POLL_SECONDS)
-    summary = f"{render(cluster, readiness)}\n\n{hint(module.params['base_url'])}"
+    summary = f"{render(cluster, readiness)}\n\n{hint(base_url)}"
     if problems:
-        module.fail_json(
-            msg="Not everything works:\n" + "\n".join(f"- {p}" for p in problems), summary=summary
-        )
+        module.fail_json(msg="\n".join(["Not everything works:"] + [f"- {p}" for p in problems]), summary=summary)
     module.exit_json(changed=False, summary=summary)
 
 
@@ -65,43 +64,49 @@ def find_problems(cluster, readiness):
     problems = []
     for name, (status, body) in readiness.items():
         if status is None:
-            problems.append(f"{name} does not answer ({body}); see its log: make logs")
+            problems.append(f"{name} does not answer ({body}); see make logs")
         elif status != 200:
             problems.append(f"{name} is not ready ({status}): {json.dumps(body)}")
     if cluster is None:
-        return [*problems, "the load balancer reaches no replica; see make logs"]
-    if not cluster["leader"]:
-        problems.append("no replica leads; one will within leadership_lease_seconds if the database is well")
-    elif leader_name(cluster) not in readiness:
-        problems.append(f"the leader, {leader_name(cluster)}, is not a replica of this deployment")
+        return [*problems, "the load balancer reaches no replica that answers; see make logs"]
+    if leader_name(cluster) not in readiness:
+        problems.append("no replica leads; a successor is elected within leadership_lease_seconds")
     if cluster["schemaVersion"]["pending"]:
-        problems.append(f"{cluster['schemaVersion']['pending']} migrations are pending")
+        problems.append(f"migrations are pending: {cluster['schemaVersion']['pending']}")
     return problems
 
 
+def is_settled(cluster):
+    """Every refresh that was due is done."""
+    jobs = cluster["jobs"]
+    return jobs["completed"] > 0 and not jobs["available"] and not jobs["running"]
+
+
 def leader_name(cluster):
+    """None where nobody leads, or the one who did is gone."""
     return cluster["leader"]["replica"] if cluster and cluster["leader"] else None
 
 
 def render(cluster, readiness):
-    """The table, a line for each replica that is wanted."""
-    seen = {replica["name"]: replica for replica in (cluster or {}).get("replicas", []) if replica["ready"]}
+    """The table, a line for each replica that is deployed."""
+    known = {replica["name"]: replica for replica in cluster["replicas"]} if cluster else {}
     rows = []
     for name, (status, _) in readiness.items():
         leads = name == leader_name(cluster)
         rows.append(
             [
                 name,
-                seen.get(name, {}).get("version", "-"),
+                known.get(name, {}).get("version", "-"),
                 {200: "yes", None: "no answer"}.get(status, "no"),
-                f"leader, epoch {cluster['leader']['epoch']}" if leads else "-",
+                "leader" if leads else "follower",
+                cluster["leader"]["epoch"] if leads else "",
                 cluster["catalog"]["sources"] if cluster else "-",
                 cluster["catalog"]["models"] if cluster else "-",
                 cluster["jobs"]["completed"] if cluster else "-",
             ]
         )
-    headers = ["replica", "version", "ready", "leads", "sources", "models served", "jobs done"]
-    return tabulate(rows, headers=headers, disable_numparse=True)
+    headers = ["replica", "version", "ready", "role", "epoch", "sources", "models", "jobs done"]
+    return tabulate(rows, headers=headers)
 
 
 def hint(base_url):

@@ -1,0 +1,178 @@
+"""`deploy.yml` as a newcomer meets it: one deployment, taken through its life in the order of this file."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from deploy.deployment import BIN, Deployment, changes
+from deploy.steady_client import SteadyClient
+from support.postgres import wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+MODELS = "/api/model_catalog/v1alpha1/models"
+
+
+def cluster(deployment: Deployment) -> dict:
+    with urllib.request.urlopen(f"{deployment.url}/api/v1/cluster", timeout=10) as response:
+        return json.load(response)
+
+
+def reader(deployment: Deployment) -> SteadyClient:
+    return SteadyClient(int(str(deployment.variables["http_port"])), path=f"{MODELS}?pageSize=5")
+
+
+def has_live_leader(deployment: Deployment, *, other_than: str | None = None) -> str | None:
+    leader = cluster(deployment)["leader"]
+    return leader["holder"] if leader and leader["replica"] and leader["holder"] != other_than else None
+
+
+def everybody_is_ready(deployment: Deployment) -> bool:
+    return deployment.play("status.yml").returncode == 0
+
+
+def test_a_taken_port_is_refused_with_its_number_and_the_variable_to_change(deployment: Deployment) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", int(str(deployment.variables["http_port"]))))
+        squatter.listen()
+        output = deployment.fail("deploy.yml")
+    assert f"port {deployment.variables['http_port']}" in output
+    assert f"process {os.getpid()}" in output
+    assert "set http_port to another" in " ".join(output.split())
+    assert not deployment.state_dir.exists(), "a refused deployment must leave nothing behind"
+
+
+def test_deploy_ends_with_a_table_of_three_ready_replicas_and_one_leader(deployment: Deployment) -> None:
+    output = deployment.succeed("deploy.yml")
+    table = output[output.index("PLAY RECAP") :]
+    lines = [line for line in table.splitlines() if line.startswith("replica-")]
+    assert [line.split()[0] for line in lines] == ["replica-1", "replica-2", "replica-3"]
+    assert all(line.split()[2] == "yes" for line in lines), table
+    assert sum("leader" in line for line in lines) == 1, table
+    assert f"curl '{deployment.url}" in table
+    url = re.findall(r"curl '(.*?)'", table)[0]
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert json.load(response)["size"] == 3
+    assert cluster(deployment)["catalog"]["models"] >= 30
+
+
+def test_a_second_deploy_changes_nothing_and_says_so(deployment: Deployment) -> None:
+    output = deployment.succeed("deploy.yml")
+    assert changes(output) == 0
+    assert output.splitlines()[-1] == "Nothing changed: everything already was as described."
+
+
+def test_secrets_are_readable_by_their_owner_only_and_appear_nowhere_else(deployment: Deployment) -> None:
+    secrets = deployment.state_dir / "secrets"
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    values = []
+    for path in secrets.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600, path
+        values.append(path.read_text())
+    assert len(values) == 4
+    elsewhere = [
+        path for folder in ("config", "logs") for path in (deployment.state_dir / folder).rglob("*.*")
+    ]
+    for path in (path for path in elsewhere if path.is_file()):
+        content = path.read_text(errors="replace")
+        assert not any(value in content for value in values), path
+    command_lines = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True)
+    assert not any(value in command_lines.stdout for value in values)
+
+
+def test_a_write_needs_a_token_which_is_valid_on_every_replica(deployment: Deployment) -> None:
+    base = int(str(deployment.variables["replica_port_base"]))
+    headers = authorization(deployment)
+    for port in range(base, base + 3):
+        url = f"http://127.0.0.1:{port}/api/v1/sources/house/refresh"
+        with urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=headers)) as response:
+            assert response.status == 202
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(urllib.request.Request(url, method="POST"))
+
+
+def test_a_killed_leader_is_replaced_and_restarted_and_no_client_notices(deployment: Deployment) -> None:
+    leader = cluster(deployment)["leader"]
+    victim = deployment.pid(leader["replica"])
+    with reader(deployment).running() as client:
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: has_live_leader(deployment, other_than=leader["holder"]), what="a new leader")
+        wait_until(lambda: deployment.pid(leader["replica"]) not in (0, victim), what="the restart")
+        wait_until(lambda: everybody_is_ready(deployment), what="three ready replicas")
+    assert client.failures == []
+    assert client.succeeded > 50
+    assert cluster(deployment)["leader"]["epoch"] > leader["epoch"]
+
+
+def test_scaling_down_to_one_and_up_to_three_loses_no_request(deployment: Deployment) -> None:
+    writer = SteadyClient(
+        int(str(deployment.variables["http_port"])),
+        path="/api/v1/sources/house/refresh",
+        method="POST",
+        headers=authorization(deployment),
+        expected=202,
+        per_second=10,
+        connections=2,
+    )
+    with reader(deployment).running() as client, writer.running():
+        for replicas in (1, 3):
+            output = deployment.succeed("scale.yml", replicas=replicas)
+            assert sum(line.startswith("replica-") for line in output.splitlines()) == replicas, output
+    assert client.failures == []
+    assert writer.failures == []
+    assert client.succeeded > 200
+    assert writer.succeeded > 50
+
+
+def test_changed_settings_reach_every_replica_one_after_the_other(deployment: Deployment) -> None:
+    before = {deployment.pid(f"replica-{number}") for number in (1, 2, 3)}
+    deployment.variables["settings"] = {"refresh_interval_seconds": 120}
+    with reader(deployment).running() as client:
+        output = deployment.succeed("deploy.yml")
+    assert client.failures == []
+    assert changes(output) > 0
+    after = {deployment.pid(f"replica-{number}") for number in (1, 2, 3)}
+    assert not before & after
+
+
+def test_programs_left_by_a_dead_supervisor_are_replaced(deployment: Deployment) -> None:
+    os.kill(int((deployment.state_dir / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
+    output = deployment.succeed("deploy.yml")
+    assert "supervisor : Start supervisord" in output
+    assert cluster(deployment)["catalog"]["models"] >= 30
+
+
+def test_down_keeps_the_data_and_destroy_removes_what_deploy_made(deployment: Deployment) -> None:
+    deployment.succeed("down.yml")
+    assert (deployment.state_dir / "postgresql" / "data").exists()
+    assert deployment.fail("status.yml")
+    assert changes(deployment.succeed("down.yml")) == 0
+
+    foreign = deployment.state_dir.parent / "foreign"
+    foreign.mkdir()
+    (foreign / "precious").touch()
+    assert "was not made by" in " ".join(deployment.fail("destroy.yml", state_dir=str(foreign)).split())
+    assert "holds something" in deployment.fail("deploy.yml", state_dir=str(foreign))
+    assert (foreign / "precious").exists()
+
+    deployment.succeed("destroy.yml")
+    assert not deployment.state_dir.exists()
+
+
+def authorization(deployment: Deployment) -> dict[str, str]:
+    """What `make token` prints, as a header."""
+    environment = {
+        "CATALOG_CONFIG_FILE": f"{deployment.state_dir}/config/catalog.yaml",
+        "CATALOG_DATABASE_DSN_FILE": f"{deployment.state_dir}/secrets/database_dsn",
+        "CATALOG_AUTH_SECRET_FILE": f"{deployment.state_dir}/secrets/auth_secret",
+    }
+    command = [BIN / "catalog-server", "token"]
+    token = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+    return {"Authorization": f"Bearer {token.stdout.strip()}"}

@@ -1,0 +1,85 @@
+"""What preflight refuses, and what it tells the person who has to mend it."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from deploy.deployment import load_module
+
+preflight = load_module("preflight")
+
+VARIABLES = {
+    "replicas": 3,
+    "http_port": 8080,
+    "haproxy_stats_port": 8090,
+    "postgresql_port": 55432,
+    "replica_port_base": 8081,
+    "leadership_lease_seconds": 15,
+    "leadership_renew_deadline_seconds": 10,
+    "leadership_retry_seconds": 2,
+    "drain_seconds": 2,
+    "shutdown_grace_seconds": 20,
+    "ready_timeout_seconds": 90,
+}
+
+
+def test_the_defaults_are_accepted() -> None:
+    assert preflight.number_problems(VARIABLES, 9) == []
+
+
+@pytest.mark.parametrize("value", [0, 10, -1, "three", "", "1.5", True, None])
+def test_a_wrong_number_of_replicas_is_named_with_the_range(value: object) -> None:
+    (problem,) = preflight.number_problems(VARIABLES | {"replicas": value}, 9)
+    assert problem.startswith(f"replicas = {value}: must be a whole number from 1 to 9.")
+    assert "group_vars/all.yml" in problem
+
+
+@pytest.mark.parametrize("value", ["3", 3, 1, 9])
+def test_numbers_given_on_the_command_line_are_text_and_accepted(value: object) -> None:
+    assert preflight.number_problems(VARIABLES | {"replicas": value}, 9) == []
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    problems = preflight.number_problems(VARIABLES | {"replicas": 0, "http_port": 70000}, 9)
+    assert [problem.split(" = ")[0] for problem in problems] == ["replicas", "http_port"]
+
+
+def test_unsafe_leadership_timings_are_refused_with_the_rule() -> None:
+    (problem,) = preflight.number_problems(VARIABLES | {"leadership_lease_seconds": 10}, 9)
+    assert "lease > renew deadline > 1.2 x retry" in problem
+
+
+def test_ports_that_overlap_are_refused() -> None:
+    ports = preflight.wanted_ports(VARIABLES | {"haproxy_stats_port": 8082})
+    problems = preflight.port_problems([port for port in ports if port[0] == 8082], "/nowhere")
+    assert any("wanted twice" in problem and "replica-2" in problem for problem in problems)
+
+
+def test_a_taken_port_names_its_holder() -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        port = squatter.getsockname()[1]
+        (problem,) = preflight.port_problems([(port, "http_port", "the load balancer")], "/nowhere")
+    assert f"port {port}" in problem
+    assert f"process {os.getpid()}" in problem
+    assert "set http_port to another" in problem
+
+
+def test_a_folder_that_is_not_a_deployment_is_refused(tmp_path: Path) -> None:
+    marker = str(tmp_path / "marker")
+    assert preflight.folder_problems(str(tmp_path / "missing"), marker, False) == []
+    assert preflight.folder_problems(str(tmp_path), marker, False) == []
+    (tmp_path / "precious").touch()
+    (problem,) = preflight.folder_problems(str(tmp_path), marker, False)
+    assert "holds something that is not a deployment" in problem
+    Path(marker).touch()
+    assert preflight.folder_problems(str(tmp_path), marker, False) == []
+
+
+@pytest.mark.parametrize("path", ["relative", "/with space", "/with%percent", "/" + "x" * 100])
+def test_a_state_folder_that_would_break_a_configuration_file_is_refused(path: str) -> None:
+    (problem,) = preflight.path_problems(path)
+    assert problem.startswith(f"state_dir = {path}: ")
