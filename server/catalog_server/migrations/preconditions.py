@@ -32,15 +32,16 @@ def refuse_unless_writable(session: Session) -> None:
 def refuse_pooler(session: Session, other: Session) -> None:
     """Raises `PooledConnection` where two client connections share server sessions.
 
-    The other connection holds a transaction, and with it a server session, while ours, which is idle, asks
-    for its own again. Without a pooler, or with one that pools whole sessions, ours is the same as before and
-    never the other's. A pooler with many idle server sessions may pass; then `MigrationLock.verify` refuses
-    later.
+    Ours asks several times which server session it has, since a pooler may take turns. Then the other holds
+    a transaction, and with it a server session, while ours is idle, since a pooler may prefer the session used
+    last. Without a pooler, or with one that pools whole sessions, ours never changes and is never the other's.
+    A pooler that picks at random may pass; then `MigrationLock.verify` refuses later.
     """
-    ours = session.scalar("SELECT pg_backend_pid()")
+    backend = "SELECT pg_backend_pid()"
+    ours = {session.scalar(backend) for _ in range(3)}
     with other.transaction():
-        theirs = other.scalar("SELECT pg_backend_pid()")
-        if theirs == ours or session.scalar("SELECT pg_backend_pid()") != ours:
+        theirs = other.scalar(backend)
+        if theirs in ours or len(ours) > 1 or session.scalar(backend) not in ours:
             raise PooledConnection(
                 "the address leads through a transaction pooler, where the migration lock protects nothing",
                 _DIRECT,
