@@ -47,9 +47,6 @@ class Readiness:
 
 
 def _migrations(status: SchemaStatus, progress: str | None) -> Check:
-    if not status.compatible:
-        return Check(False, status.explanation)
-    if status.pending:
-        names = ", ".join(map(str, status.pending))
-        return Check(False, f"pending: {names}" + (f" ({progress})" if progress else ""))
-    return Check(True)
+    if status.problem is None:
+        return Check(True)
+    return Check(False, status.explanation + (f" (this replica: {progress})" if progress else ""))

@@ -28,7 +28,7 @@ def _document(session: Session, current: Services) -> dict[str, Any]:
     leader = read_leader(session, settings.leadership_lease_name)
     present = replicas.alive(session, timeout_seconds=settings.replica_timeout_seconds)
     return {
-        "schemaVersion": {"current": schema.current, "known": schema.known, "pending": len(schema.pending)},
+        "schemaVersion": {"current": schema.current, "known": schema.head, "pending": len(schema.pending)},
         "leader": _leader(leader, present),
         "replicas": [_replica(replica, leader) for replica in present],
         "jobs": current.queue.counts(session),
