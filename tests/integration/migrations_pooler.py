@@ -9,6 +9,8 @@ import threading
 from collections import deque
 
 _SSL_REQUEST = 80877103
+_FIELDS = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+_UNSUPPORTED = b"E" + struct.pack("!I", 4 + len(_FIELDS)) + _FIELDS
 
 
 def _read_exactly(connection: socket.socket, size: int) -> bytes:
@@ -40,13 +42,17 @@ class Pooler:
     """Listens on `port` of 127.0.0.1 until `stop`.
 
     `pooling` is "transaction" or "session"; `take` says which idle server session is lent next: the one that
-    was used "last" or the one that was used "first".
+    was used "last" or the one that was used "first". With `strict` it refuses settings at start-up, as
+    PgBouncer does where it is not told to ignore them.
     """
 
-    def __init__(self, server_port: int, *, pooling: str = "transaction", take: str = "last") -> None:
+    def __init__(
+        self, server_port: int, *, pooling: str = "transaction", take: str = "last", strict: bool = False
+    ) -> None:
         self._server_port = server_port
         self._pooling = pooling
         self._take = take
+        self._strict = strict
         self._idle: deque[socket.socket] = deque()
         self._guard = threading.Lock()
         self._open: list[socket.socket] = []
@@ -72,6 +78,9 @@ class Pooler:
         lent: socket.socket | None = None
         try:
             startup = _read_startup(client)
+            if self._strict and b"options\0" in startup:
+                client.sendall(_UNSUPPORTED)
+                return
             server, greeting = self._connect(startup)
             client.sendall(greeting)
             self._give_back(server)

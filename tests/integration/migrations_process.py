@@ -37,7 +37,7 @@ _ITEMS = "CREATE TABLE items (id integer); INSERT INTO items SELECT generate_ser
 
 VERSION_SETS = {
     "chain": [version(1, _EFFECTS), *(_effect(number) for number in range(2, 6))],
-    # The second version has made a table when it comes to the gate: a holder killed there leaves it half done.
+    # The second version has made a table when it comes to the gate: who is killed there leaves it half done.
     "gate": [
         version(1, _EFFECTS),
         version(2, f"CREATE TABLE half_done (id integer); {AT_GATE} INSERT INTO effects VALUES (2);"),

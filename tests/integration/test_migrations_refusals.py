@@ -168,14 +168,14 @@ def test_a_sqlite_file_in_a_folder_that_is_not_there_is_refused_with_the_remedy(
         upgrade(f"sqlite:///{tmp_path}/missing/catalog.db", FIRST)
 
 
-@pytest.mark.parametrize("take", ["last", "first"])
+@pytest.mark.parametrize("behaviour", [{"take": "last"}, {"take": "first"}, {"strict": True}], ids=str)
 def test_a_transaction_pooler_is_refused_with_the_remedy(
-    postgres: PostgresServer, empty_dsn: str, take: str
+    postgres: PostgresServer, empty_dsn: str, behaviour: dict
 ) -> None:
-    pooler = Pooler(postgres.port, take=take)
+    pooler = Pooler(postgres.port, **behaviour)
     pooled_dsn = empty_dsn.replace(f":{postgres.port}/", f":{pooler.port}/")
     try:
-        with pytest.raises(PooledConnection, match=r"transaction pooler.*Set migrations_dsn"):
+        with pytest.raises(PooledConnection, match=r"pooler.*Set migrations_dsn"):
             upgrade(pooled_dsn, FIRST)
         with pytest.raises(PooledConnection):
             Runner(pooled_dsn, versions=[FIRST]).check_address()

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import peewee
 
@@ -141,11 +142,12 @@ class Applier:
 
 
 def _run(session: Session, script: str) -> None:
+    database: Any = session.peewee
     if session.dialect.name == "sqlite":  # whose driver commits before it runs a script of several statements
         for statement in statements(script):
-            session.peewee.execute_sql(statement)
+            database.execute_sql(statement)
     else:
-        session.peewee.execute_sql(script.replace("%", "%%"))
+        database.execute_sql(script.replace("%", "%%"))
 
 
 def _drop_invalid_indexes(session: Session, version: Version) -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from catalog_server.db import Session
-from catalog_server.migrations.errors import LockLost
+from catalog_server.migrations.errors import LockLost, NotWritable
 
 ADVISORY_KEY = 0x6361_7461_6C6F_6731  # "catalog1": the same for every server, old and new
 LOCK_FILE_SUFFIX = ".migrate.lock"
@@ -119,7 +119,13 @@ class FileLock:
 
     def try_acquire(self, session: Session) -> bool:
         """One look, never a wait; on success the file tells others who holds it and since when."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise NotWritable(
+                f"the lock file {self._path} can not be opened: {error.strerror}",
+                "Let this user write to the folder of the SQLite database",
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

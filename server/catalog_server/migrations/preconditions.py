@@ -3,7 +3,9 @@
 from catalog_server.db import Session
 from catalog_server.migrations.errors import NotWritable, PooledConnection
 
-_DIRECT = "Set migrations_dsn (CATALOG_MIGRATIONS_DSN) to the address of the database server itself"
+USE_DIRECT_ADDRESS = "Set migrations_dsn (CATALOG_MIGRATIONS_DSN) to the address of the database server"
+    "Set migrations_dsn (CATALOG_MIGRATIONS_DSN) to the address of the database server itself"
+)
 
 
 def refuse_unless_writable(session: Session) -> None:
@@ -33,9 +35,9 @@ def refuse_pooler(session: Session, other: Session) -> None:
     """Raises `PooledConnection` where two client connections share server sessions.
 
     Ours asks several times which server session it has, since a pooler may take turns. Then the other holds
-    a transaction, and with it a server session, while ours is idle, since a pooler may prefer the session used
-    last. Without a pooler, or with one that pools whole sessions, ours never changes and is never the other's.
-    A pooler that picks at random may pass; then `MigrationLock.verify` refuses later.
+    a transaction, and with it a server session, while ours is idle, since a pooler may prefer the session
+    used last. Without a pooler, or with one that pools whole sessions, ours never changes and is never the
+    other's. A pooler that picks at random may pass; then `MigrationLock.verify` refuses later.
     """
     backend = "SELECT pg_backend_pid()"
     ours = {session.scalar(backend) for _ in range(3)}
@@ -44,5 +46,5 @@ def refuse_pooler(session: Session, other: Session) -> None:
         if theirs in ours or len(ours) > 1 or session.scalar(backend) not in ours:
             raise PooledConnection(
                 "the address leads through a transaction pooler, where the migration lock protects nothing",
-                _DIRECT,
+                USE_DIRECT_ADDRESS,
             )

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import peewee
+
 from catalog_server.db import Database, DatabaseUnavailable
 from catalog_server.db.connection import sqlite_path
 from catalog_server.db.deadline import stoppable
@@ -17,11 +19,13 @@ from catalog_server.migrations.errors import (
     DowngradeRefused,
     IncompatibleSchema,
     LockUnavailable,
+    MigrationError,
     MigrationStopped,
     NotWritable,
+    PooledConnection,
 )
 from catalog_server.migrations.lock import AdvisoryLock, FileLock, MigrationLock, find_holder
-from catalog_server.migrations.preconditions import refuse_pooler, refuse_unless_writable
+from catalog_server.migrations.preconditions import USE_DIRECT_ADDRESS, refuse_pooler, refuse_unless_writable
 from catalog_server.migrations.status import SchemaStatus, read_status
 from catalog_server.migrations.version import Version
 from catalog_server.migrations.versions import VERSIONS
@@ -148,12 +152,14 @@ class Runner:
         except DatabaseUnavailable as error:
             if self._stopped.is_set():
                 raise MigrationStopped("stopped before the migration was done", "Start it again") from error
-            if "read-only" in str(error) or "unable to open database file" in str(error):
-                raise NotWritable(
-                    f"the database can not be written to: {error}",
-                    "Name the primary (or all hosts) in the address, or make the file writable",
-                ) from error
+            if (refusal := _refused_by_database(error)) is not None:
+                raise refusal from error
             raise
+        except peewee.PeeweeException as error:
+            raise _refused_by_database(error) or MigrationError(
+                f"the database refused: {' '.join(str(error).split())}",
+                "Mend what it names; mostly a privilege that the role lacks",
+            ) from error
         finally:
             database.close_this_thread()
             database.close()
@@ -233,6 +239,19 @@ class Runner:
             stopped=self._stopped,
             clock=self._clock,
         )
+
+
+def _refused_by_database(error: Exception) -> MigrationError | None:
+    """What the database's own words mean, where they have a remedy of their own."""
+    text = " ".join(str(error).split())
+    if any(words in text for words in ("read-only", "readonly", "unable to open database file")):
+        return NotWritable(
+            f"the database can not be written to: {text}",
+            "Name the primary (or all hosts) in the address, or make the file writable",
+        )
+    if any(words in text for words in ("unsupported startup parameter", "statement pooling mode")):
+        return PooledConnection(f"the address leads to a pooler, which says: {text}", USE_DIRECT_ADDRESS)
+    return None
 
 
 def upgrade_to_head(dsn: str) -> None:

@@ -76,12 +76,13 @@ def read_status(session: Session, versions: Sequence[Version] = VERSIONS) -> Sch
         applied=applied,
         head=len(versions),
         pending=pending,
-        refusal=_refusal(applied, versions, session.dialect.name),
+        refusal=refusal(applied, versions, session.dialect.name),
         lock_holder=find_holder(session) if pending else None,
     )
 
 
-def _refusal(applied: Sequence[Applied], versions: Sequence[Version], dialect: str) -> MigrationError | None:
+def refusal(applied: Sequence[Applied], versions: Sequence[Version], dialect: str) -> MigrationError | None:
+    """Why a server with these versions may not use a schema with this history; None if it may."""
     head = len(versions)
     for row in applied:
         if row.number <= head and row.checksum != versions[row.number - 1].checksum(dialect):
