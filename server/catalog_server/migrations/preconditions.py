@@ -4,8 +4,6 @@ from catalog_server.db import Session
 from catalog_server.migrations.errors import NotWritable, PooledConnection
 
 USE_DIRECT_ADDRESS = "Set migrations_dsn (CATALOG_MIGRATIONS_DSN) to the address of the database server"
-    "Set migrations_dsn (CATALOG_MIGRATIONS_DSN) to the address of the database server itself"
-)
 
 
 def refuse_unless_writable(session: Session) -> None:
