@@ -1,0 +1,45 @@
+"""What a handler may use of the replica it runs in."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from catalog_server.config import Settings
+from catalog_server.db import Database
+
+if TYPE_CHECKING:
+    from catalog_server.jobs import Queue
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one runtime that requests are served with; `database` is the pool for requests."""
+
+    settings: Settings
+    database: Database
+    queue: "Queue"
+
+
+@dataclass
+class ServicesHolder:
+    """The current services: none until a valid configuration is at work, others after a reload."""
+
+    current: Services | None = None
+
+
+class NotReady(Exception):
+    """The replica has no valid configuration to serve with; /readyz says why."""
+
+
+SERVICES: web.AppKey[ServicesHolder] = web.AppKey("services", ServicesHolder)
+DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
+
+
+def services(request: web.Request) -> Services:
+    """The services of this moment; raises `NotReady` if there are none."""
+    current = request.app[SERVICES].current
+    if current is None:
+        raise NotReady("this replica is not ready; /readyz says why")
+    return current
