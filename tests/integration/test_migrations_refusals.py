@@ -192,21 +192,34 @@ def test_a_pooler_of_whole_sessions_is_accepted(postgres: PostgresServer, empty_
         pooler.stop()
 
 
+def cut_sessions(postgres: PostgresServer, dsn: str) -> None:
+    name = dsn.rsplit("/", 1)[1]
+    postgres.execute(
+        f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+    )
+
+
 def test_nothing_is_changed_after_the_session_with_the_lock_was_lost(
     postgres: PostgresServer, empty_dsn: str
 ) -> None:
-    name = empty_dsn.rsplit("/", 1)[1]
-
     def cut_after_first(message: str) -> None:
         if message.startswith("applied 0001"):
-            postgres.execute(
-                f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
-            )
+            cut_sessions(postgres, empty_dsn)
 
     with pytest.raises(LockLost, match="does not hold the migration lock"):
         Runner(empty_dsn, versions=[FIRST, SECOND], progress=cut_after_first).upgrade()
     assert has_table(empty_dsn, "things")
     assert not has_table(empty_dsn, "more")
+
+
+def test_a_lock_that_was_lost_before_its_release_is_told(postgres: PostgresServer, empty_dsn: str) -> None:
+    def cut_after_last(message: str) -> None:
+        if message.startswith("applied 0002"):
+            cut_sessions(postgres, empty_dsn)
+
+    with pytest.raises(LockLost, match="no longer held when it was to be released"):
+        Runner(empty_dsn, versions=[FIRST, SECOND], progress=cut_after_last).upgrade()
+    assert upgrade(empty_dsn, FIRST, SECOND) == []
 
 
 def test_a_version_waits_shortly_and_often_for_a_table_in_use(empty_dsn: str) -> None:
