@@ -33,7 +33,7 @@ class CallbackModule(CallbackBase):
             return
         changes = sum(stats.changed.values())
         if changes:
-            self._display.display(f"Done: {changes} steps changed something.")
+            self._display.display(f"Done: {changes} {'step' if changes == 1 else 'steps'} changed something.")
         else:
             self._display.display("Nothing changed: everything already was as described.")
 

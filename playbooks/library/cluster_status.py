@@ -32,7 +32,9 @@ def main():
         time.sleep(POLL_SECONDS)
     summary = f"{render(cluster, readiness)}\n\n{hint(base_url)}"
     if problems:
-        module.fail_json(msg="\n".join(["Not everything works:"] + [f"- {p}" for p in problems]), summary=summary)
+        module.fail_json(
+            msg="\n".join(["Not everything works:"] + [f"- {p}" for p in problems]), summary=summary
+        )
     module.exit_json(changed=False, summary=summary)
 
 

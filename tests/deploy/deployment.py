@@ -32,6 +32,7 @@ class Deployment:
             "leadership_lease_seconds": 4,
             "leadership_renew_deadline_seconds": 3,
             "leadership_retry_seconds": 0.5,
+            "drain_seconds": 1.5,
         }
         self.url = f"http://127.0.0.1:{base}"
 
