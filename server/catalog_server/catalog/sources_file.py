@@ -27,6 +27,7 @@ from catalog_server.catalog.documents import (
 log = logging.getLogger(__name__)
 
 SOURCE_LISTS = ("catalogs", "model_catalogs")
+_REMEDY = "Mend it; see samples/catalog/sources.yaml"
 PASSED_OVER = ("mcp_catalogs", "namedQueries")
 
 
@@ -101,7 +102,7 @@ def parse_sources(content: bytes, *, path: Path, default_refresh_interval_second
     try:
         document = load_mapping(content)
     except Unreadable as error:
-        raise SourcesFileError(path, [f"{error}. Mend the file; see samples/catalog/sources.yaml"]) from error
+        raise SourcesFileError(path, [f"{error}. {_REMEDY}"]) from error
     passed_over = [name for name in PASSED_OVER if document.get(name)]
     if passed_over:
         log.info("%s: passed over: %s", path, ", ".join(passed_over))
@@ -157,7 +158,7 @@ def _source(
         problems += [_sentence(f"{place}.{where}", *rest) for where, *rest in explain(error)]
         return None
     except ValueError as error:
-        problems.append(f"{place}: {error}. Put it in quotes, or take it out")
+        problems.append(f"{place}: {error}. {_REMEDY}")
         return None
     missing = _missing_property(parsed)
     if missing:
@@ -221,9 +222,9 @@ def _label(entry: dict[Any, Any], place: str, problems: list[str]) -> Label | No
         try:
             return Label(asset_type, name, plain_json(document))
         except ValueError as error:
-            problems.append(f"{place}: {error}")
+            problems.append(f"{place}: {error}. {_REMEDY}")
     return None
 
 
 def _sentence(place: str, value: str, message: str, remedy: str = "") -> str:
-    return f"{place} = {value}: {message}. {remedy or 'Mend it; see samples/catalog/sources.yaml'}"
+    return f"{place} = {value}: {message}. {remedy or _REMEDY}"
