@@ -5,6 +5,8 @@ It prints `ready`, waits for a line on standard input, and then reports what hap
 """
 
 import argparse
+import os
+import signal
 
 from catalog_server.db import DatabaseUnavailable
 from catalog_server.migrations import MigrationError, Runner, Version, lock
@@ -61,15 +63,22 @@ def main() -> None:
     parser.add_argument("identity")
     parser.add_argument("--wait-seconds", type=float, default=60)
     parser.add_argument("--idle-holder-seconds", type=int, default=lock.IDLE_HOLDER_SECONDS)
+    parser.add_argument("--pause-after", help="stop this process, as SIGSTOP does, after it said this")
     arguments = parser.parse_args()
     lock.IDLE_HOLDER_SECONDS = arguments.idle_holder_seconds
+
+    def tell(message: str) -> None:
+        print(message, flush=True)
+        if arguments.pause_after and message.startswith(arguments.pause_after):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
     runner = Runner(
         arguments.dsn,
         versions=VERSION_SETS[arguments.versions],
         wait_seconds=arguments.wait_seconds,
-        lock_timeout_seconds=60,
+        lock_timeout_seconds=600,
         identity=arguments.identity,
-        progress=lambda message: print(message, flush=True),
+        progress=tell,
     )
     print("ready", flush=True)
     input()

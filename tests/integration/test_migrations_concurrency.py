@@ -22,6 +22,8 @@ from support.postgres import wait_until
 
 PROCESS = Path(__file__).with_name("migrations_process.py")
 BOUND_SECONDS = 60
+# Less than the ten seconds after which the defaults of any connection would end a paused transaction.
+HEIR_WAITS = ("--wait-seconds", "7")
 
 
 class Migrator:
@@ -174,7 +176,7 @@ def test_another_takes_over_from_a_holder_that_is_killed_in_mid_version(empty_ds
     assert by[2].startswith("heir-")
 
 
-def test_a_paused_holder_loses_the_lock_and_changes_nothing_when_it_wakes(
+def test_a_holder_paused_in_mid_transaction_loses_the_lock_and_changes_nothing_when_it_wakes(
     empty_dsn: str, start: Start
 ) -> None:
     with closed_gate(empty_dsn) as open_gate:
@@ -183,14 +185,28 @@ def test_a_paused_holder_loses_the_lock_and_changes_nothing_when_it_wakes(
         wait_until(lambda: at_gate(empty_dsn), what="the holder being in mid-version")
         holder.process.send_signal(signal.SIGSTOP)
         open_gate()  # its statement ends, and nobody goes on with the transaction
-    heir = start(empty_dsn, "gate", "heir")
+    takes_over_from(holder, start(empty_dsn, "gate", "heir", *HEIR_WAITS))
+    assert "the connection was lost during version 0002_step2" in holder.outcome()
+    assert rows(empty_dsn, "SELECT version FROM effects") == [(2,)]
+
+
+def test_a_holder_paused_between_versions_loses_the_lock_and_changes_nothing_when_it_wakes(
+    empty_dsn: str, start: Start
+) -> None:
+    pause = ("--idle-holder-seconds", "1", "--pause-after", "applied 0001")
+    holder = start(empty_dsn, "gate", "sleeper", *pause)
+    all_at_once([holder])
+    holder.wait_for("applied 0001")
+    takes_over_from(holder, start(empty_dsn, "gate", "heir", *HEIR_WAITS))
+    assert holder.outcome().startswith("failed: LockLost: the session that should change the schema")
+    assert rows(empty_dsn, "SELECT version FROM effects") == [(2,)]
+
+
+def takes_over_from(sleeper: Migrator, heir: Migrator) -> None:
+    """The heir gets the lock while the other sleeps, and the other wakes when all is done."""
     all_at_once([heir])
     assert heir.applied() == [2]
-    holder.process.send_signal(signal.SIGCONT)
-    assert holder.outcome().startswith(
-        "failed: VersionFailed: the connection was lost during version 0002_step2"
-    )
-    assert rows(empty_dsn, "SELECT version FROM effects") == [(2,)]
+    sleeper.process.send_signal(signal.SIGCONT)
 
 
 def test_an_index_is_built_concurrently_while_seven_wait(empty_dsn: str, start: Start) -> None:
