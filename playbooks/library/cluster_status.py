@@ -27,7 +27,7 @@ def main():
     while True:
         cluster, readiness = read(base_url, module.params["replica_ports"])
         problems = find_problems(cluster, readiness)
-        if not problems and is_settled(cluster) or time.monotonic() >= give_up_at:
+        if (not problems and is_settled(cluster)) or time.monotonic() >= give_up_at:
             break
         time.sleep(POLL_SECONDS)
     summary = f"{render(cluster, readiness)}\n\n{hint(base_url)}"

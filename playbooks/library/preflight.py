@@ -99,7 +99,7 @@ def number_problems(variables, replicas_max):
         if not re.fullmatch(r"\d{1,5}", str(variables[name])) or not low <= int(variables[name]) <= high:
             problems.append(
                 f"{name} = {variables[name]}: must be a whole number from {low} to {high}. "
-                f"Set {name} in inventories/local/group_vars/all.yml, or with -e {name}=..."
+                f"Set {name} in playbooks/inventories/local/group_vars/all.yml, or with -e {name}=..."
             )
     for name in (
         "leadership_lease_seconds",

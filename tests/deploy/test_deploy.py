@@ -1,5 +1,6 @@
 """`deploy.yml` as a newcomer meets it: one deployment, taken through its life in the order of this file."""
 
+import http.client
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from deploy.deployment import BIN, Deployment, changes
+from deploy.dying_replica import DyingReplica
 from deploy.steady_client import SteadyClient
 from support.postgres import wait_until
 
@@ -99,6 +101,29 @@ def test_a_write_needs_a_token_which_is_valid_on_every_replica(deployment: Deplo
             urllib.request.urlopen(urllib.request.Request(url, method="POST"))
 
 
+def test_a_read_is_repeated_elsewhere_when_a_replica_dies_under_it_and_a_write_is_not(
+    deployment: Deployment,
+) -> None:
+    deployment.supervisorctl("stop", "replica-1")
+    headers = authorization(deployment) | {"X-Forwarded-For": "203.0.113.7"}
+    refresh = "/api/v1/sources/house/refresh"
+    with DyingReplica(int(str(deployment.variables["replica_port_base"]))).running() as dying:
+        reads = statuses_until_hit(deployment, dying, "GET", MODELS, headers)
+        writes = statuses_until_hit(deployment, dying, "POST", refresh, headers)
+    assert set(reads) == {200}
+    assert writes[-1] == 502, "the client is told that the outcome is unknown"
+    assert set(writes[:-1]) <= {202}
+    assert dying.asked("POST") == 1
+
+    _, received = dying.requests[0]
+    assert received["x-forwarded-for"] == "127.0.0.1", "a client cannot pretend to be another"
+    assert received["x-forwarded-proto"] == "http"
+    assert received["x-forwarded-host"] == deployment.url.removeprefix("http://")
+
+    deployment.supervisorctl("start", "replica-1")
+    wait_until(lambda: everybody_is_ready(deployment), what="three ready replicas")
+
+
 def test_a_killed_leader_is_replaced_and_restarted_and_no_client_notices(deployment: Deployment) -> None:
     leader = cluster(deployment)["leader"]
     victim = deployment.pid(leader["replica"])
@@ -166,6 +191,21 @@ def test_down_keeps_the_data_and_destroy_removes_what_deploy_made(deployment: De
 
     deployment.succeed("destroy.yml")
     assert not deployment.state_dir.exists()
+
+
+def statuses_until_hit(
+    deployment: Deployment, dying: DyingReplica, method: str, path: str, headers: dict[str, str]
+) -> list[int]:
+    """Asks, through the load balancer, until a request has met the dying replica."""
+    statuses = []
+    for _ in range(1000):
+        connection = http.client.HTTPConnection(deployment.url.removeprefix("http://"), timeout=15)
+        connection.request(method, path, headers=headers)
+        statuses.append(connection.getresponse().status)
+        connection.close()
+        if dying.asked(method):
+            return statuses
+    raise AssertionError("the load balancer never chose the dying replica")
 
 
 def authorization(deployment: Deployment) -> dict[str, str]:
