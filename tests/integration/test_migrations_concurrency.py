@@ -287,9 +287,13 @@ def test_a_runner_that_is_told_to_stop_ends_and_leaves_no_lock(
             if message.startswith(("applying 0002", "waiting for")):
                 waits.set()
 
+        runner = Runner(
+            empty_dsn, versions=VERSION_SETS["gate"], lock_timeout_seconds=600, progress=told, stopped=stopped
+        )
+
         def migrate() -> None:
             try:
-                Runner(empty_dsn, versions=VERSION_SETS["gate"], progress=told, stopped=stopped).upgrade()
+                runner.upgrade()
             except MigrationStopped as error:
                 ended.append(error)
 
@@ -299,7 +303,7 @@ def test_a_runner_that_is_told_to_stop_ends_and_leaves_no_lock(
         if where == "in mid-version":
             wait_until(lambda: at_gate(empty_dsn), what="the runner being in mid-version")
         stopped.set()
-        thread.join(BOUND_SECONDS)
+        thread.join(15)
         assert ended, "the runner did not stop"
         open_gate()
     Runner(empty_dsn, versions=VERSION_SETS["gate"]).upgrade()

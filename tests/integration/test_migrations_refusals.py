@@ -76,6 +76,16 @@ def test_a_failed_version_names_itself_and_leaves_the_schema_as_it_was(fresh_dsn
     assert upgrade(fresh_dsn, FIRST, SECOND) == [SECOND]
 
 
+def test_a_version_whose_row_can_not_be_written_is_rolled_back(fresh_dsn: str) -> None:
+    row = (
+        "INSERT INTO schema_migrations SELECT 2, name, '', 1, applied_at, 'forger', 0 FROM schema_migrations;"
+    )
+    with pytest.raises(VersionFailed, match="version 0002_step2 failed and was rolled back"):
+        upgrade(fresh_dsn, FIRST, version(2, "CREATE TABLE more (id integer);" + row))
+    assert not has_table(fresh_dsn, "more")
+    assert Runner(fresh_dsn, versions=[FIRST]).status().current == 1
+
+
 def test_a_version_that_was_edited_after_it_was_applied_is_refused_by_name(fresh_dsn: str) -> None:
     upgrade(fresh_dsn, FIRST)
     edited = version(1, "CREATE TABLE things (id bigint);", down="DROP TABLE things;")
