@@ -155,7 +155,7 @@ def _position_of(session: Session, column: Any, text: Any) -> Any:
 def _has_any_label(session: Session, wanted: Sequence[str]) -> Any:
     names = [label for label in wanted if label != NO_LABEL]
     if session.dialect.name == "postgresql":
-        has_any = fn.jsonb_exists_any(Source.labels, peewee.Value(names, unpack=False).cast("text[]"))
+        has_any = fn.jsonb_exists_any(Source.labels, peewee.Value(names, converter=False, unpack=False).cast("text[]"))
         has_none = fn.jsonb_array_length(Source.labels) == 0
     else:
         parameters = ", ".join("?" * len(names))
