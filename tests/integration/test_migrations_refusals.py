@@ -310,14 +310,15 @@ def test_a_downgrade_is_refused_while_a_running_replica_needs_the_newer_schema(a
                 session, id=name, name=name, server_version="2", schema_head=schema_head, url=None, ready=True
             )
 
-        beat("older", head)
         beat("newer", head + 1)
-        with pytest.raises(DowngradeRefused, match=rf"{added} is needed by running replicas: newer \(2\)"):
+        with pytest.raises(DowngradeRefused, match=r"are needed by running replicas: newer \(2\)"):
             runner.downgrade(head)
         assert runner.status().current == head + 1
         replicas.remove(session, "newer")
-        assert runner.downgrade(head) == [added]  # the older server never needed it
-        with pytest.raises(DowngradeRefused, match="needed by running replicas: older"):
+        beat("older", head)
+        with pytest.raises(DowngradeRefused, match="are needed by running replicas: older"):
             runner.downgrade(0)
+        assert runner.status().current == head + 1  # refused as a whole, not after a part of the way
+        assert runner.downgrade(head) == [added]  # the older server never needed it
         session.execute("UPDATE replicas SET last_seen_at = '2001-01-01T00:00:00.000+00:00'")
         assert runner.downgrade(0) == list(reversed(VERSIONS))  # a dead replica needs nothing

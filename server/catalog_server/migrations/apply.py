@@ -55,13 +55,16 @@ class Applier:
         self._retry_while_locked(version, lambda: self._step(version, version.upgrade, record))
         self._progress(f"applied {version} in {self._since_ms(started_at)} ms")
 
-    def downgrade(self, version: Version, *, replica_timeout_seconds: float) -> None:
-        """Takes the version back and forgets it. Raises `DowngradeRefused` while a replica needs it."""
+    def downgrade(self, version: Version, *, target: int, replica_timeout_seconds: float) -> None:
+        """Takes the version back, on the way to `target`, and forgets it.
+
+        Raises `DowngradeRefused` while a running replica needs any version above the target.
+        """
         started_at = self._clock()
 
         def step() -> None:
             with self._database.session() as session:
-                _refuse_while_needed(session, version, replica_timeout_seconds)
+                _refuse_while_needed(session, target, replica_timeout_seconds)
             self._step(version, version.downgrade, lambda session: history.remove(session, version))
 
         self._progress(f"taking back {version}")
@@ -161,18 +164,18 @@ def _drop_invalid_indexes(session: Session, version: Version) -> None:
             session.execute(f"DROP INDEX CONCURRENTLY {name}")
 
 
-def _refuse_while_needed(session: Session, version: Version, timeout_seconds: float) -> None:
+def _refuse_while_needed(session: Session, target: int, timeout_seconds: float) -> None:
     if not history.table_exists(session, "replicas"):
         return
     users = [
         replica
         for replica in replicas.alive(session, timeout_seconds=timeout_seconds)
-        if replica.schema_head >= version.number
+        if replica.schema_head > target
     ]
     if users:
         names = ", ".join(f"{replica.name} ({replica.server_version})" for replica in users)
         raise DowngradeRefused(
-            f"version {version} is needed by running replicas: {names}",
+            f"versions above {target:04d} are needed by running replicas: {names}",
             "Replace them by servers that know an older version, or stop them, then try again",
         )
 

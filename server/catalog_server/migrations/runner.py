@@ -66,7 +66,8 @@ class Runner:
         self._version_seconds = version_seconds
         self._lock_timeout_seconds = lock_timeout_seconds
         self._identity = identity or f"{socket.gethostname()}/{os.getpid()}"
-        self._progress = progress
+        self._tell = progress
+        self._told = ""
         self._stopped = stopped or threading.Event()
         self._clock = clock
 
@@ -93,7 +94,8 @@ class Runner:
                 return []
             self._refuse_unsuitable(database)
             with self._lock_held(database) as lock:
-                with database.session() as session:
+                with database.session() as session, session.transaction():
+                    lock.verify(session)
                     history.create(session)
                 # Invariant: what is pending is read under the lock; before it, others may have applied it.
                 pending = self._accepted(database).pending
@@ -139,7 +141,7 @@ class Runner:
                     if target < version.number <= status.current
                 ]
                 for version in leaving:
-                    applier.downgrade(version, replica_timeout_seconds=replica_timeout_seconds)
+                    applier.downgrade(version, target=target, replica_timeout_seconds=replica_timeout_seconds)
                 return leaving
 
     @contextmanager
@@ -222,6 +224,12 @@ class Runner:
                 )
             self._progress(f"waiting for the migration lock, held by {holder or 'others in turn'}")
             self._pause()
+
+    def _progress(self, message: str) -> None:
+        """Tells news only: a wait of minutes is one line, not one for each look at the lock."""
+        if message != self._told:
+            self._told = message
+            self._tell(message)
 
     def _pause(self) -> None:
         # Jitter, so that replicas that were started together do not look together.
