@@ -1,1 +1,41 @@
-"""Filled by its room."""
+"""Who is leader, for how long it may believe so, and the epoch that fences its writes.
+
+Authority: only this package decides leadership. `Elector` competes for a lease kept by a `LeaseBackend` (a
+table of the database, or a Kubernetes Lease); `Fence` keeps the epoch in the database.
+
+Guarantees:
+* At most one replica trusts a term at any time, as long as monotonic clocks run at the same rate within a
+  tenth of the lease.
+* Epochs only grow, in the order in which the lease was won, also if the lease is deleted by hand, an answer
+  is lost, or a winner is paused before it took its epoch.
+* Whatever happens to clocks, a transaction guarded by a term's epoch commits only while no later epoch is
+  taken.
+* A leader that stops in an orderly way ends its loops before it releases the lease.
+
+Non-guarantees:
+* Trust is not mutual exclusion: a process may be paused right after it looked. Only guarded transactions are
+  safe; effects outside of the database may overlap around a change of leader.
+* There are times without a leader: up to the lease duration plus a retry period after a leader vanished.
+"""
+
+from catalog_server.leadership.election import Election, make_backend
+from catalog_server.leadership.elector import Elector
+from catalog_server.leadership.fence import Fence, Fenced, Leader, read_leader
+from catalog_server.leadership.lease import Conflict, LeaseBackend, LeaseRecord
+from catalog_server.leadership.term import Term
+from catalog_server.leadership.timing import Timing
+
+__all__ = [
+    "Conflict",
+    "Election",
+    "Elector",
+    "Fence",
+    "Fenced",
+    "Leader",
+    "LeaseBackend",
+    "LeaseRecord",
+    "Term",
+    "Timing",
+    "make_backend",
+    "read_leader",
+]

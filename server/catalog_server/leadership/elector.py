@@ -1,0 +1,251 @@
+"""The elector: one replica's part in choosing a leader.
+
+The algorithm is that of Kubernetes' client-go (tools/leaderelection), with a fencing epoch added. Every
+replica looks at the lease once per retry period. If it is free, released, or unchanged for its duration on
+this replica's own monotonic clock, the replica tries to take it by compare-and-swap; wall clocks are never
+compared. The holder renews it in the same rhythm.
+
+Trust. A leader trusts its term until (start of the last successful attempt) + lease - margin. Others count
+the lease from when they *saw* that renewal, which is later than when it was begun, so no one can take over
+while it trusts, as long as clocks advance at the same rate within the margin. A term that could not be
+renewed for the renew deadline is given up earlier still, and its loops are cancelled then.
+
+Epochs. The winner writes the epoch it will take into the lease with the winning swap, and then raises the
+database's only if it is lower. So the order of epochs is the order of leases: a winner that was paused between
+the two finds a later epoch and does not lead. If the database is ahead (the lease was deleted by hand), the
+winner takes a higher epoch by another swap.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from catalog_server.leadership.lease import Conflict, LeaseBackend, LeaseRecord
+from catalog_server.leadership.term import Term
+from catalog_server.leadership.timing import Timing
+from catalog_server.observability import metrics
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Epochs(Protocol):
+    """The database's side of an election (see `fence`)."""
+
+    async def current(self) -> int: ...
+
+    async def raise_to(self, epoch: int, holder: str) -> bool: ...
+
+    async def end_term(self, term: Term) -> None: ...
+
+
+class Clock(Protocol):
+    """Time that only moves forward."""
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The process's own clock; it goes on while the process is stopped."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Elector:
+    """Competes for one lease and runs `lead(term)` while it holds it. Use each elector once."""
+
+    def __init__(
+        self,
+        *,
+        backend: LeaseBackend,
+        epochs: Epochs,
+        identity: str,
+        timing: Timing,
+        lead: Callable[[Term], Awaitable[None]],
+        clock: Clock | None = None,
+        stretch: Callable[[], float] = random.random,
+    ) -> None:
+        self._backend = backend
+        self._epochs = epochs
+        self._identity = identity
+        self._timing = timing
+        self._lead = lead
+        self._clock = clock or SystemClock()
+        self._stretch = stretch
+        self._observed: LeaseRecord | None = None
+        self._observed_at = self._clock.monotonic()
+        self._term: Term | None = None
+        self._renewed_at = 0.0  # start of the last attempt that renewed
+        self._loops: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._ended_early = asyncio.Event()
+
+    @property
+    def term(self) -> Term | None:
+        """The term this replica may act in at this moment."""
+        if self._term is not None and self._clock.monotonic() < self._trusted_until:
+            return self._term
+        return None
+
+    @property
+    def _trusted_until(self) -> float:
+        return self._renewed_at + self._timing.lease_seconds - self._timing.margin_seconds
+
+    @property
+    def _give_up_at(self) -> float:
+        return self._renewed_at + self._timing.renew_deadline_seconds
+
+    async def run(self) -> None:
+        """Competes until `stop`. Never raises for a failing backend: it tries again."""
+        while not self._stopping.is_set():
+            await self.attempt()
+            if self._ended_early.is_set():
+                self._ended_early.clear()
+                await self._end_term("its loops ended")
+            pause = self._timing.retry_seconds * (1 + self._timing.jitter * self._stretch())
+            if self._term is not None:
+                pause = min(pause, max(0.0, self._give_up_at - self._clock.monotonic()))
+            await self._pause(pause)
+
+    async def stop(self) -> None:
+        """Ends the loops first, then releases the lease, so that another may lead within a retry period."""
+        self._stopping.set()
+        if self._term is None:
+            return
+        await self._end_term("stopping")
+        with suppress(Exception):  # a lease that can not be released expires by itself
+            held = await self._call(self._backend.get())
+            if held is not None and held.holder == self._identity:
+                released = LeaseRecord("", held.epoch, self._timing.lease_seconds)
+                await self._call(self._backend.update(released, held))
+
+    async def attempt(self) -> None:
+        """One look at the lease, and what follows from it: renew, take, wait, or give up."""
+        started_at = self._clock.monotonic()
+        try:
+            record = await self._call(self._backend.get())
+            self._observe(record)
+            if record is not None and record.holder == self._identity:
+                await self._renew(record, started_at)
+            elif self._is_free(record):
+                await self._take(record, started_at)
+            elif self._term is not None:
+                await self._end_term(
+                    f"the lease is held by {record.holder}" if record else "the lease is gone"
+                )
+        except Conflict:
+            log.debug("another replica changed the lease first")
+        except Exception as error:
+            log.warning("an election attempt failed: %s", error or type(error).__name__)
+        if self._term is not None and self._clock.monotonic() >= self._give_up_at:
+            await self._end_term("it could not be renewed in time")
+
+    def _observe(self, record: LeaseRecord | None) -> None:
+        """Remembers when a change was seen: after the read, so that others' trust is never cut short."""
+        if record != self._observed:
+            self._observed = record
+            self._observed_at = self._clock.monotonic()
+
+    def _is_free(self, record: LeaseRecord | None) -> bool:
+        if record is None or not record.holder:
+            return True
+        # The holder's own duration counts: it may be configured to trust for longer than we would.
+        silent_seconds = self._clock.monotonic() - self._observed_at
+        return silent_seconds >= max(record.duration_seconds, self._timing.lease_seconds)
+
+    async def _renew(self, record: LeaseRecord, started_at: float) -> None:
+        """The lease is ours, known or not: the answer to the winning swap may have been lost."""
+        if self._term is not None and record.epoch != self._term.epoch:
+            await self._end_term(f"the lease carries epoch {record.epoch}")
+        held = await self._write(self._record(record.epoch), record)
+        self._renewed_at = started_at
+        if self._term is None:
+            await self._begin_term(held)
+
+    async def _take(self, record: LeaseRecord | None, started_at: float) -> None:
+        if self._term is not None:
+            await self._end_term("the lease was lost")
+        epoch = max(record.epoch if record else 0, await self._call(self._epochs.current())) + 1
+        held = await self._write(self._record(epoch), record)
+        self._renewed_at = started_at
+        await self._begin_term(held)
+
+    async def _begin_term(self, held: LeaseRecord) -> None:
+        """Invariant: a term begins only after the database's epoch was raised to the epoch in the held lease."""
+        if not await self._call(self._epochs.raise_to(held.epoch, self._identity)):
+            # The database is ahead: the lease was deleted by hand, or the answer to our own raise was lost.
+            epoch = await self._call(self._epochs.current()) + 1
+            held = await self._write(self._record(epoch), held)
+            if not await self._call(self._epochs.raise_to(held.epoch, self._identity)):
+                return  # a successor is ahead already
+        if self._stopping.is_set() or self._clock.monotonic() >= self._give_up_at:
+            return  # paused on the way: the next attempt renews first
+        term = Term(held.epoch, self._identity)
+        self._term = term
+        self._loops = asyncio.create_task(self._run_loops(term), name=f"term-{term.epoch}")
+        metrics.LEADER.set(1)
+        metrics.LEADER_EPOCH.set(term.epoch)
+        metrics.LEADER_TRANSITIONS.labels("begun").inc()
+        log.info("the term began", extra={"epoch": term.epoch})
+
+    async def _end_term(self, reason: str) -> None:
+        """Ends the loops and waits for them; afterwards nothing of this replica acts under the term."""
+        term, loops = self._term, self._loops
+        if term is None:
+            return
+        self._term, self._loops = None, None
+        metrics.LEADER.set(0)
+        metrics.LEADER_TRANSITIONS.labels("ended").inc()
+        if loops is not None:
+            loops.cancel()
+            # A loop that does not end in time is fenced like any paused leader.
+            await asyncio.wait([loops], timeout=self._timing.call_seconds)
+        log.info("the term ended: %s", reason, extra={"epoch": term.epoch})
+        with suppress(Exception):  # for the record only; a successor closes the term as well
+            await self._call(self._epochs.end_term(term))
+
+    async def _run_loops(self, term: Term) -> None:
+        try:
+            await self._lead(term)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("the leader's loops failed", extra={"epoch": term.epoch})
+        self._ended_early.set()  # fenced or failed: hand over rather than hold a lease without leading
+
+    def _record(self, epoch: int) -> LeaseRecord:
+        return LeaseRecord(self._identity, epoch, self._timing.lease_seconds)
+
+    async def _write(self, record: LeaseRecord, expected: LeaseRecord | None) -> LeaseRecord:
+        """The compare-and-swap."""
+        if expected is None:
+            written = await self._call(self._backend.create(record))
+        else:
+            written = await self._call(self._backend.update(record, expected))
+        self._observe(written)
+        return written
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        """Every call is bounded, so that a hanging backend is noticed before the trust in a term ends."""
+        async with asyncio.timeout(self._timing.call_seconds):
+            return await call
+
+    async def _pause(self, seconds: float) -> None:
+        """Until the next attempt, or `stop`, or the loops' own end."""
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        waits = [sleep, *(asyncio.create_task(event.wait()) for event in (self._stopping, self._ended_early))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
