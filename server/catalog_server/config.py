@@ -69,9 +69,7 @@ def _database_dsn(value: SecretStr) -> SecretStr:
 
 def _postgresql_dsn(value: SecretStr | None) -> SecretStr | None:
     if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise _refuse(
-            "not a PostgreSQL address", "Use postgresql://user:password@host:port/name, or leave it out"
-        )
+        raise _refuse("not a PostgreSQL address", "Use postgresql://user:password@host:port/name, or leave it out")
     return value
 
 
@@ -87,9 +85,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
 class Settings(BaseSettings):
     """Validated settings of one replica. Durations are in seconds, sizes in the unit their name ends with."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, case_sensitive=False
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, case_sensitive=False)
 
     replica_name: str = Field(
         default_factory=socket.gethostname,
@@ -98,9 +94,7 @@ class Settings(BaseSettings):
     )
     http_host: str = Field("127.0.0.1", description="Address to listen on; loopback unless told otherwise")
     http_port: int = Field(8080, ge=1, le=65535, description="Port to listen on")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level logged"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged")
 
     database_dsn: Annotated[SecretStr, AfterValidator(_database_dsn)] = Field(
         description="PostgreSQL URI (several hosts allowed), or sqlite:///path for a single replica"
@@ -110,17 +104,13 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(4, ge=1, le=64, description="Connections that serve HTTP requests")
     database_deadline_seconds: Seconds = Field(5.0, description="Client-side deadline of every database call")
-    database_connect_timeout_seconds: Seconds = Field(
-        2.0, description="Deadline to connect to one database host"
-    )
+    database_connect_timeout_seconds: Seconds = Field(2.0, description="Deadline to connect to one database host")
 
     migrations: Literal["auto", "wait", "off"] = Field(
         "auto",
         description="auto: apply pending versions under the lock; wait: until another does; off: neither",
     )
-    migrations_wait_seconds: Seconds = Field(
-        300.0, description="Longest wait for another replica's migration"
-    )
+    migrations_wait_seconds: Seconds = Field(300.0, description="Longest wait for another replica's migration")
 
     leadership_backend: Literal["database", "kubernetes", "none"] = Field(
         "database", description="Where the lease lives; none: a single replica that always leads"
@@ -135,16 +125,10 @@ class Settings(BaseSettings):
         None, description="Namespace of the Kubernetes Lease; default: the pod's own"
     )
     leadership_lease_seconds: Seconds = Field(15.0, description="How long others wait for a silent leader")
-    leadership_renew_deadline_seconds: Seconds = Field(
-        10.0, description="A leader that cannot renew gives up after"
-    )
-    leadership_retry_seconds: Seconds = Field(
-        2.0, description="Pause between attempts to take or renew the lease"
-    )
+    leadership_renew_deadline_seconds: Seconds = Field(10.0, description="A leader that cannot renew gives up after")
+    leadership_retry_seconds: Seconds = Field(2.0, description="Pause between attempts to take or renew the lease")
 
-    jobs_concurrency: int = Field(
-        4, ge=0, le=256, description="Jobs with an effect run at once; 0: no worker"
-    )
+    jobs_concurrency: int = Field(4, ge=0, le=256, description="Jobs with an effect run at once; 0: no worker")
     jobs_batch_size: int = Field(500, ge=1, le=10_000, description="Most jobs claimed or completed at once")
     jobs_claim_lease_seconds: Seconds = Field(10.0, description="A silent worker's claim is rescued after")
     jobs_heartbeat_seconds: Seconds = Field(2.5, description="Pause between a worker's heartbeats")
@@ -154,15 +138,9 @@ class Settings(BaseSettings):
     jobs_retry_base_seconds: Seconds = Field(1.0, description="First pause before a retry; doubles each time")
     jobs_retry_max_seconds: Seconds = Field(300.0, description="Longest pause before a retry")
 
-    sources_file: Path | None = Field(
-        None, description="Sources file; without it the database's sources are kept"
-    )
-    sources_watch_seconds: Seconds = Field(
-        2.0, description="Pause between looks at the sources file (leader)"
-    )
-    schedule_seconds: Seconds = Field(
-        1.0, description="Pause between looks for sources due a refresh (leader)"
-    )
+    sources_file: Path | None = Field(None, description="Sources file; without it the database's sources are kept")
+    sources_watch_seconds: Seconds = Field(2.0, description="Pause between looks at the sources file (leader)")
+    schedule_seconds: Seconds = Field(1.0, description="Pause between looks for sources due a refresh (leader)")
     refresh_interval_seconds: Seconds = Field(300.0, description="Pause between refreshes of a source")
     source_timeout_seconds: Seconds = Field(30.0, description="Longest time to read one source")
     source_max_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="Largest catalog file accepted")
@@ -170,9 +148,7 @@ class Settings(BaseSettings):
     cleanup_seconds: Seconds = Field(60.0, description="Pause between clean-ups (leader)")
     jobs_retention_seconds: Seconds = Field(86_400.0, description="Finished jobs are kept for")
     ledger_retention_seconds: Seconds = Field(7 * 86_400.0, description="Execution ledger rows are kept for")
-    replica_timeout_seconds: Seconds = Field(
-        10.0, description="A replica not seen for so long counts as dead"
-    )
+    replica_timeout_seconds: Seconds = Field(10.0, description="A replica not seen for so long counts as dead")
     replica_retention_seconds: Seconds = Field(3600.0, description="Rows of dead replicas are kept for")
 
     auth_secret: Annotated[SecretStr | None, AfterValidator(_long_enough)] = Field(
@@ -267,15 +243,11 @@ def _read_file(name: str | None) -> tuple[dict[str, Any], list[Problem]]:
         content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        return {}, [
-            Problem(CONFIG_FILE_VARIABLE, name, f"cannot be read ({reason})", "Name a readable YAML file")
-        ]
+        return {}, [Problem(CONFIG_FILE_VARIABLE, name, f"cannot be read ({reason})", "Name a readable YAML file")]
     if content is None:
         return {}, []
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        return {}, [
-            Problem(CONFIG_FILE_VARIABLE, name, "is not a mapping", "Write one `setting: value` per line")
-        ]
+        return {}, [Problem(CONFIG_FILE_VARIABLE, name, "is not a mapping", "Write one `setting: value` per line")]
     return content, []
 
 
@@ -288,18 +260,14 @@ def _read_secret_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list
         if path is None:
             continue
         if variable in environ:
-            problems.append(
-                Problem(f"{variable}_FILE", path, f"{variable} is set as well", "Set only one of the two")
-            )
+            problems.append(Problem(f"{variable}_FILE", path, f"{variable} is set as well", "Set only one of the two"))
             continue
         try:
             values[field] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             problems.append(
-                Problem(
-                    f"{variable}_FILE", path, f"cannot be read ({reason})", "Name a file this user may read"
-                )
+                Problem(f"{variable}_FILE", path, f"cannot be read ({reason})", "Name a file this user may read")
             )
     return values, problems
 
@@ -317,9 +285,7 @@ def _explain(detail: Any) -> Problem:
         suffix = f" or {variable}_FILE" if field in SECRET_FIELDS else ""
         return Problem(field, "(not set)", "is required", f"Set {variable}{suffix}")
     if detail["type"] == "extra_forbidden":
-        return Problem(
-            field, value, "unknown setting", "Remove it, or see docs/configuration.md for the names"
-        )
+        return Problem(field, value, "unknown setting", "Remove it, or see docs/configuration.md for the names")
     remedy = context.get("remedy") or f"See {field} in docs/configuration.md"
     return Problem(field, value, message[:1].lower() + message[1:], remedy)
 
@@ -348,7 +314,8 @@ def listen_address() -> tuple[str, int]:
         info = Settings.model_fields[field]
         value = os.environ.get(f"{ENV_PREFIX}{field.upper()}", values.get(field, info.default))
         try:
-            return TypeAdapter(Annotated[info.annotation, info]).validate_python(value)
+            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, info])
+            return adapter.validate_python(value)
         except ValidationError:
             return info.default
 

@@ -14,15 +14,18 @@ from catalog_server.app.schema import SchemaKeeper
 from catalog_server.catalog.refresh import RefreshHandler
 from catalog_server.config import Settings
 from catalog_server.http.context import Services
-from catalog_server.jobs import Listener, Queue, Rescuer, Worker
-from catalog_server.leadership import Elector, Fence, Term, Timing, make_backend
+from catalog_server.http.health import Checks
+from catalog_server.jobs import Listener, Queue, Rescuer, RetryPolicy, Worker
+from catalog_server.leadership import Election, Elector, Fence, Term, Timing, make_backend
 from catalog_server.migrations import server_head
-from catalog_server.singletons import run_loops
+from catalog_server.singletons import Loop, run_loops
 from catalog_server.singletons.cleanup import Cleanup
 from catalog_server.singletons.schedule import Schedule
 from catalog_server.singletons.watch_sources import WatchSources
 
 log = logging.getLogger(__name__)
+
+READY_POLL_SECONDS = 0.2
 
 
 class Runtime:
@@ -66,13 +69,22 @@ class Runtime:
             claim_lease_seconds=settings.jobs_claim_lease_seconds,
             heartbeat_seconds=settings.jobs_heartbeat_seconds,
             poll_seconds=settings.jobs_poll_seconds,
-            retry_base_seconds=settings.jobs_retry_base_seconds,
-            retry_max_seconds=settings.jobs_retry_max_seconds,
+            retry=RetryPolicy(settings.jobs_retry_base_seconds, settings.jobs_retry_max_seconds),
         )
 
     def start(self) -> None:
         """Begins to bring the parts up; returns at once. `readiness` tells how far it got."""
         self._spawn(self._bring_up(), "bring-up")
+
+    async def checks(self) -> Checks:
+        """See `readiness`."""
+        return await self.readiness.checks()
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Raises `TimeoutError` if it takes longer."""
+        async with asyncio.timeout(seconds):
+            while not all(check.ok for check in (await self.checks()).values()):
+                await asyncio.sleep(READY_POLL_SECONDS)
 
     async def _bring_up(self) -> None:
         await self.schema.prepare()  # waits for the database and for migrations as long as it takes
@@ -90,8 +102,7 @@ class Runtime:
         )
         self.elector = Elector(
             backend=backend,
-            fence=self.fence,
-            database=self.pools.election,
+            epochs=Election(self.fence, self.pools.election),
             identity=self.identity,
             timing=Timing(
                 lease_seconds=settings.leadership_lease_seconds,
@@ -105,7 +116,7 @@ class Runtime:
 
     async def _lead(self, term: Term) -> None:
         settings = self.settings
-        loops = [
+        loops: list[Loop] = [
             Cleanup(self.pools.singletons, self.fence, self.queue, settings),
             Schedule(self.pools.singletons, self.fence, self.queue, settings),
         ]
@@ -123,7 +134,7 @@ class Runtime:
             await asyncio.sleep(self.settings.replica_timeout_seconds / 4)
 
     async def _register(self) -> None:
-        checks = await self.readiness.checks()
+        checks = await self.checks()
         await self.pools.health.run(
             lambda session: replicas.beat(
                 session,

@@ -77,9 +77,7 @@ def _wait(connection: Any) -> None:
                 raise DeadlineExceeded("the call was given up because the process stops")
             seconds = min(seconds, STOP_LOOK_SECONDS)
         poller = select.poll()
-        poller.register(
-            connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
-        )
+        poller.register(connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
         poller.poll(seconds * 1000)
 
 

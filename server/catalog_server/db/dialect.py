@@ -48,8 +48,8 @@ class Dialect:
         """The value of a parameter used by `any_of`."""
         return list(values) if self.name == "postgresql" else json.dumps(list(values))
 
-    def to_datetime(self, value: Any) -> datetime | None:
-        """A time read from the database, aware, in UTC or the server's zone."""
+    def to_datetime(self, value: Any) -> Any:
+        """A time read from the database as an aware `datetime`; None stays None."""
         return datetime.fromisoformat(value) if isinstance(value, str) else value
 
     def to_json(self, value: Any) -> Any:

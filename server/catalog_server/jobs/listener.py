@@ -47,7 +47,7 @@ class Listener:
             connect_timeout_seconds=CONNECT_SECONDS,
         )
         with deadline(CONNECT_SECONDS):
-            connection = database.connection()
+            connection: Any = database.connection()
             connection.cursor().execute(f"LISTEN {CHANNEL}")
         database.dispose()  # the connection belongs to the event loop from here on
         return connection

@@ -114,9 +114,7 @@ class Queue:
 
         Rows that are being ended at this moment are passed over: waiting for them could only deadlock.
         """
-        parameters = statements.pair_parameters(
-            session.dialect, [(claim.job.id, claim.token) for claim in claims]
-        )
+        parameters = statements.pair_parameters(session.dialect, [(claim.job.id, claim.token) for claim in claims])
         held = f"""
             SELECT jobs.id, jobs.claim_token FROM jobs JOIN {statements.pairs_of(session.dialect)}
             ON jobs.id = pair.id AND jobs.claim_token = pair.token WHERE jobs.state = 'running'
@@ -272,7 +270,7 @@ class Queue:
         row = session.row(f"SELECT {statements.COLUMNS} FROM jobs WHERE id = %(id)s {suffix}", id=job_id)
         return statements.to_job(session.dialect, row) if row else None
 
-    def list(
+    def page(
         self,
         session: Session,
         *,
@@ -336,9 +334,7 @@ class Queue:
         **parameters: Any,
     ) -> set[int]:
         pairs = [(claim.job.id, claim.token) for claim in claims]
-        return statements.end_claims(
-            session, pairs, assignment=assignment, outcome=outcome, error=error, **parameters
-        )
+        return statements.end_claims(session, pairs, assignment=assignment, outcome=outcome, error=error, **parameters)
 
     def _notify(self, session: Session, kind: str) -> None:
         if session.dialect.name == "postgresql":

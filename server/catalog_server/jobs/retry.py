@@ -16,4 +16,4 @@ class RetryPolicy:
     def pause_seconds(self, attempt: int) -> float:
         """The pause after the given attempt (1 for the first), between half and the whole of its bound."""
         bound = min(self.max_seconds, self.base_seconds * 2 ** min(attempt - 1, 60))
-        return bound * (0.5 + 0.5 * self.draw())
+        return float(bound * (0.5 + 0.5 * self.draw()))

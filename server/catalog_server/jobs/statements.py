@@ -60,9 +60,7 @@ def claim(session: Session, parameters: dict[str, Any]) -> list[Any]:
         return claimed
 
 
-def end_claims(
-    session: Session, pairs: Sequence[tuple[int, int]], *, assignment: str, **parameters: Any
-) -> set[int]:
+def end_claims(session: Session, pairs: Sequence[tuple[int, int]], *, assignment: str, **parameters: Any) -> set[int]:
     """Ends those of the claims (pairs of job id and token) that are held, and writes their ledger rows.
 
     `assignment` says what becomes of the jobs; the parameters `outcome` and `error` go to the ledger. Returns

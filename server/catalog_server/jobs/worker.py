@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from catalog_server.db import Database, DatabaseUnavailable, Session
@@ -80,8 +81,7 @@ class Worker:
         """Begins to claim and run jobs."""
         self._fetcher = asyncio.create_task(self._fetch(), name="worker-fetch")
         self._runners = [
-            asyncio.create_task(self._run(), name=f"worker-run-{number}")
-            for number in range(self._concurrency)
+            asyncio.create_task(self._run(), name=f"worker-run-{number}") for number in range(self._concurrency)
         ]
         self._tasks = [
             asyncio.create_task(self._complete_batches(), name="worker-complete"),
@@ -191,9 +191,7 @@ class Worker:
             try:
                 effect = await self._handlers[job.kind].run(job)
             except Exception as error:
-                log.warning(
-                    "attempt %d of %d failed: %s", job.attempt, job.max_attempts, error, exc_info=True
-                )
+                log.warning("attempt %d of %d failed: %s", job.attempt, job.max_attempts, error, exc_info=True)
                 await self._fail(claim, error)
                 return
             finally:
@@ -339,9 +337,7 @@ class Worker:
             asked_at = loop.time()
             try:
                 held = await self._heartbeat_database.run(
-                    lambda session, claims=claims: self._queue.heartbeat(
-                        session, claims, lease_seconds=self._claim_lease_seconds
-                    )
+                    partial(self._queue.heartbeat, claims=claims, lease_seconds=self._claim_lease_seconds)
                 )
             except Exception as error:
                 log.warning("no heartbeat: %s", error)

@@ -140,9 +140,7 @@ class Elector:
             elif self._is_free(record):
                 await self._take(record, started_at)
             elif self._term is not None:
-                await self._end_term(
-                    f"the lease is held by {record.holder}" if record else "the lease is gone"
-                )
+                await self._end_term(f"the lease is held by {record.holder}" if record else "the lease is gone")
         except Conflict:
             log.debug("another replica changed the lease first")
         except Exception as error:

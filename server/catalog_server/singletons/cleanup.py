@@ -33,9 +33,7 @@ class Cleanup:
         settings = self._settings
         return {
             "jobs": self._queue.purge(session, retention_seconds=settings.jobs_retention_seconds),
-            "attempts": self._queue.purge_ledger(
-                session, retention_seconds=settings.ledger_retention_seconds
-            ),
+            "attempts": self._queue.purge_ledger(session, retention_seconds=settings.ledger_retention_seconds),
             "replicas": replicas.purge(session, retention_seconds=settings.replica_retention_seconds),
             "models": store.purge_removed(session),
         }

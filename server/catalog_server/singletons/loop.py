@@ -42,9 +42,7 @@ async def _run(loop: Loop, term: Term) -> None:
         except Fenced:
             # A successor leads: nothing this term does can have an effect any more.
             metrics.FENCED_WRITES.labels(loop.name).inc()
-            log.warning(
-                "a singleton write was refused: the term has been succeeded", extra={"loop": loop.name}
-            )
+            log.warning("a singleton write was refused: the term has been succeeded", extra={"loop": loop.name})
             return
         except Exception:
             metrics.SINGLETON_TICKS.labels(loop.name, "failed").inc()
