@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
+
 from catalog_server.catalog import queries, store
 from catalog_server.catalog.queries import Listing
 from catalog_server.catalog.refresh import RefreshHandler
@@ -58,9 +59,7 @@ class Catalog:
 
     async def models(self) -> list[Any]:
         listing = Listing("ID", False, 100)
-        return await self.database.run(
-            lambda session: queries.models(session, listing, sources=[], labels=[], text="")
-        )
+        return await self.database.run(lambda session: queries.models(session, listing, sources=[], labels=[], text=""))
 
     async def names(self) -> list[str]:
         def read(session: Any) -> list[str]:

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from catalog_server.catalog import queries, store
 from catalog_server.catalog.catalog_file import CatalogModel, parse_catalog
 from catalog_server.catalog.queries import Listing
@@ -12,8 +15,6 @@ from catalog_server.catalog.reader import Validators
 from catalog_server.catalog.sources_file import SourcesFile, parse_sources
 from catalog_server.catalog.store import Outcome
 from catalog_server.db import Database
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 GOOD = Outcome(store.AVAILABLE, None, "revision", Validators())
 

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+
 from catalog_server.catalog.catalog_file import Catalog, parse_catalog
 from catalog_server.catalog.documents import Unreadable
 

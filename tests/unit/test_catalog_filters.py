@@ -3,9 +3,10 @@
 import re
 
 import pytest
-from catalog_server.catalog.filters import name_filter
 from hypothesis import given
 from hypothesis import strategies as st
+
+from catalog_server.catalog.filters import name_filter
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from catalog_server.http.errors import BadRequest
-from catalog_server.http.paging import MAX_PAGE_SIZE, Page, requested_page
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
+
+from catalog_server.http.errors import BadRequest
+from catalog_server.http.paging import MAX_PAGE_SIZE, Page, requested_page
 
 QUERY = ("NAME", "ASC", ["a"], "text")
 KEY_TYPES = {str: st.text(st.characters(exclude_characters="\0", codec="utf-8")), int: st.integers(0, 2**63 - 1)}
 
 
-def page(key_types: tuple[type, ...] = (str, int), query: Any = QUERY, path: str = "/models", **parameters: str) -> Page:
+def page(
+    key_types: tuple[type, ...] = (str, int), query: Any = QUERY, path: str = "/models", **parameters: str
+) -> Page:
     request = make_mocked_request("GET", str(URL(path).with_query(parameters)))
     return requested_page(request, *query, key_types=key_types)
 

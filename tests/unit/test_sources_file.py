@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from catalog_server.catalog.sources_file import SourcesFile, SourcesFileError, parse_sources
 
 PATH = Path("/etc/catalog/sources.yaml")

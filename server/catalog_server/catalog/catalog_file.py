@@ -74,9 +74,7 @@ class _Timed(_Entry):
 
 
 class _Artifact(_Timed):
-    artifact_type: Literal["model-artifact", "metrics-artifact"] = Field(
-        "model-artifact", alias="artifactType"
-    )
+    artifact_type: Literal["model-artifact", "metrics-artifact"] = Field("model-artifact", alias="artifactType")
     uri: str | None = Field(None, min_length=1)
     metrics_type: Literal["performance-metrics", "accuracy-metrics"] | None = Field(None, alias="metricsType")
 
@@ -196,9 +194,7 @@ def _model(entry: Any, place: str, unknown: list[str]) -> CatalogModel:
         created_ms=_milliseconds(parsed.created),
         updated_ms=_milliseconds(parsed.updated),
         artifacts=tuple(
-            CatalogArtifact(
-                _document(artifact), _milliseconds(artifact.created), _milliseconds(artifact.updated)
-            )
+            CatalogArtifact(_document(artifact), _milliseconds(artifact.created), _milliseconds(artifact.updated))
             for artifact in parsed.artifacts
         ),
     )

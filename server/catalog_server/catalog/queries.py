@@ -92,7 +92,7 @@ def artifacts(session: Session, listing: Listing, *, model_id: int) -> list[Row]
     return _page(session, query, key, Artifact.id, listing)
 
 
-def sources(session: Session, listing: Listing, *, asset_type: str, name: str) -> list[Row]:
+def sources(session: Session, listing: Listing, *, asset_type: str | None, name: str) -> list[Row]:
     """Rows (columns of the source, sort_key) whose name contains the given one in any letter case.
 
     Orders: ID, NAME.
@@ -109,7 +109,9 @@ def sources(session: Session, listing: Listing, *, asset_type: str, name: str) -
         Source.excluded_models,
         Source.asset_type,
         key.alias("sort_key"),
-    ).where(Source.status != REMOVED, Source.asset_type == asset_type)
+    ).where(Source.status != REMOVED)
+    if asset_type:
+        query = query.where(Source.asset_type == asset_type)
     if name:
         query = query.where(_position_of(session, fn.lower(Source.name), fn.lower(name)) > 0)
     return _page(session, query, key, _binary(session, Source.id), listing)
@@ -118,9 +120,9 @@ def sources(session: Session, listing: Listing, *, asset_type: str, name: str) -
 def labels(session: Session, listing: Listing, *, asset_type: str) -> list[Row]:
     """Rows (id, document, sort_key) in the order of the sources file."""
     key = Label.position
-    query = Label.select(
-        key.alias("id"), Label.document.cast("text").alias("document"), key.alias("sort_key")
-    ).where(Label.asset_type == asset_type)
+    query = Label.select(key.alias("id"), Label.document.cast("text").alias("document"), key.alias("sort_key")).where(
+        Label.asset_type == asset_type
+    )
     return _page(session, query, key, key, listing)
 
 

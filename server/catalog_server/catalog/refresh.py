@@ -9,9 +9,8 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from catalog_server.catalog import store
 from catalog_server.catalog.catalog_file import Catalog, parse_catalog
@@ -21,9 +20,7 @@ from catalog_server.catalog.reader import Reader, Validators
 from catalog_server.catalog.sources_file import Source
 from catalog_server.catalog.store import Outcome, SourceState
 from catalog_server.db import Database, Session
-
-if TYPE_CHECKING:
-    from catalog_server.jobs import Job, Queue
+from catalog_server.jobs import Effect, Job, Queue
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +31,12 @@ MAX_PROBLEMS_TOLD = 10
 # sources are read anew after an upgrade.
 _FORMAT = 1
 
-Effect = Callable[[Session], None]
 
-
-def enqueue_refresh(session: Session, queue: "Queue", source_id: str) -> "Job":
+def enqueue_refresh(session: Session, queue: Queue, source_id: str, *, max_attempts: int) -> Job:
     """Asks for a refresh; one that is queued or running already is returned instead of a second."""
-    return queue.enqueue(session, KIND, {"source_id": source_id}, dedupe_key=source_id)
+    payload = {"source_id": source_id}
+    job, _ = queue.enqueue(session, KIND, payload, dedupe_key=source_id, max_attempts=max_attempts)
+    return job
 
 
 class RefreshHandler:
@@ -51,7 +48,7 @@ class RefreshHandler:
         self._database = database
         self._reader = Reader(timeout_seconds=timeout_seconds, max_bytes=max_bytes)
 
-    async def run(self, job: "Job") -> Effect | None:
+    async def run(self, job: Job) -> Effect | None:
         """What the refresh found, to be committed with the job; None for a disabled or removed source."""
         source_id = job.payload["source_id"]
         state = await self._database.run(lambda session: store.source_state(session, source_id))

@@ -75,9 +75,7 @@ class SourcesFile:
 class _Properties(BaseModel):
     yaml_catalog_path: str | None = Field(None, alias="yamlCatalogPath", min_length=1)
     url: str | None = None
-    refresh_interval_seconds: float | None = Field(
-        None, alias="refreshIntervalSeconds", ge=1, le=86_400 * 365
-    )
+    refresh_interval_seconds: float | None = Field(None, alias="refreshIntervalSeconds", ge=1, le=86_400 * 365)
 
 
 class _Source(BaseModel):

@@ -159,6 +159,12 @@ def counts(session: Session) -> dict[str, int]:
     return {"sources": row.sources, "models": row.models}
 
 
+def models_by_source(session: Session) -> dict[str, int]:
+    """How many models each source has, served or not."""
+    rows = session.rows("SELECT source_id, count(*) AS number FROM catalog_models GROUP BY source_id")
+    return {row.source_id: row.number for row in rows}
+
+
 def _all_sources(session: Session) -> list[tuple[int, SourceState]]:
     rows = tables.Source.select().dicts().execute(session.peewee)
     return [(row["position"], _state(row)) for row in rows]

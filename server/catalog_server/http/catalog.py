@@ -43,12 +43,10 @@ def routes() -> list[web.RouteDef]:
 
 
 async def list_sources(request: web.Request) -> web.Response:
-    asset_type = one_of(request, "assetType", ASSET_TYPES, "models")
+    asset_type = one_of(request, "assetType", ASSET_TYPES) or "models"
     name = single(request, "name")
     page, listing = _listing(request, SOURCE_ORDERS, (asset_type, name), id_type=str)
-    rows = await _read(
-        request, lambda session: queries.sources(session, listing, asset_type=asset_type, name=name)
-    )
+    rows = await _read(request, lambda session: queries.sources(session, listing, asset_type=asset_type, name=name))
     return _list_response(rows, page, _source_json)
 
 
@@ -88,7 +86,7 @@ async def list_artifacts(request: web.Request) -> web.Response:
 
 
 async def list_labels(request: web.Request) -> web.Response:
-    asset_type = one_of(request, "assetType", ASSET_TYPES, "models")
+    asset_type = one_of(request, "assetType", ASSET_TYPES) or "models"
     page, listing = _listing(request, ("ID",), (asset_type,))
     rows = await _read(request, lambda session: queries.labels(session, listing, asset_type=asset_type))
     return _list_response(rows, page, lambda row: row.document)
@@ -102,8 +100,8 @@ def _listing(
     request: web.Request, orders: Sequence[str], filters: Sequence[Any], *, id_type: type = int
 ) -> tuple[Page, Listing]:
     """The page that is asked for, and what to select for it: one row more tells whether there is another."""
-    order_by = one_of(request, "orderBy", orders, "ID")
-    sort_order = one_of(request, "sortOrder", SORT_ORDERS, "ASC")
+    order_by = one_of(request, "orderBy", orders) or "ID"
+    sort_order = one_of(request, "sortOrder", SORT_ORDERS) or "ASC"
     key_type = id_type if order_by == "ID" else _KEY_TYPES.get(order_by, int)
     page = requested_page(request, order_by, sort_order, *filters, key_types=(key_type, id_type))
     return page, Listing(order_by, sort_order == "DESC", page.size + 1, page.position)
@@ -131,9 +129,7 @@ def _list_response(rows: Sequence[Row], page: Page, to_json: Callable[[Row], str
     if len(rows) > page.size:
         token = page.token_after((shown[-1].sort_key, shown[-1].id))
     items = ",".join(map(to_json, shown))
-    return _json_response(
-        f'{{"items":[{items}],"nextPageToken":"{token}","pageSize":{page.size},"size":{len(shown)}}}'
-    )
+    return _json_response(f'{{"items":[{items}],"nextPageToken":"{token}","pageSize":{page.size},"size":{len(shown)}}}')
 
 
 def _json_response(text: str) -> web.Response:

@@ -2,15 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from catalog_server.config import Settings
 from catalog_server.db import Database
-
-if TYPE_CHECKING:
-    from catalog_server.jobs import Queue
+from catalog_server.jobs import Queue
 
 
 @dataclass(frozen=True)
@@ -19,7 +16,7 @@ class Services:
 
     settings: Settings
     database: Database
-    queue: "Queue"
+    queue: Queue
 
 
 @dataclass

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -21,8 +21,9 @@ from catalog_server.http.errors import BadRequest
 DEFAULT_PAGE_SIZE = 10
 MAX_PAGE_SIZE = 1000
 
-_MAX_BIGINT = 2**63 - 1
+MAX_BIGINT = 2**63 - 1
 
+Choice = TypeVar("Choice", bound=str)
 Position = tuple[Any, ...]  # the sort keys of the last item of a page
 
 
@@ -66,15 +67,15 @@ def repeated(request: web.Request, name: str) -> list[str]:
     return values
 
 
-def one_of(request: web.Request, name: str, allowed: Sequence[str], default: str) -> str:
-    """A parameter with a closed set of values, matched without regard to case."""
+def one_of(request: web.Request, name: str, allowed: Sequence[Choice]) -> Choice | None:
+    """A parameter with a closed set of values, matched without regard to case; None where it is not given."""
     value = single(request, name)
     for choice in allowed:
         if value.lower() == choice.lower():
             return choice
     if value:
         raise invalid(name, value, f"one of {', '.join(allowed)}")
-    return default
+    return None
 
 
 def invalid(name: str, value: str, allowed: str) -> BadRequest:
@@ -109,4 +110,4 @@ def _is_key(value: Any, key_type: type) -> bool:
         return False
     if isinstance(value, str):
         return is_storable(value)
-    return not isinstance(value, int) or abs(value) <= _MAX_BIGINT
+    return not isinstance(value, int) or abs(value) <= MAX_BIGINT

@@ -18,10 +18,11 @@ class Schedule:
         self._database = database
         self._fence = fence
         self._queue = queue
+        self._max_attempts = settings.jobs_max_attempts
 
     async def tick(self, term: Term) -> None:
         await self._database.transaction(self._fence.guarded(term, self._enqueue_due))
 
     def _enqueue_due(self, session: Session) -> None:
         for source_id in store.due_sources(session):
-            enqueue_refresh(session, self._queue, source_id)
+            enqueue_refresh(session, self._queue, source_id, max_attempts=self._max_attempts)

@@ -29,6 +29,7 @@ class WatchSources:
         self._database = database
         self._fence = fence
         self._queue = queue
+        self._max_attempts = settings.jobs_max_attempts
         self._seen: str | None = None  # digest of the content last acted upon, in this term
 
     async def tick(self, term: Term) -> None:
@@ -52,7 +53,7 @@ class WatchSources:
         def reconcile(session: Session) -> list[str]:
             changed = store.reconcile(session, sources)
             for source_id in changed:
-                enqueue_refresh(session, self._queue, source_id)
+                enqueue_refresh(session, self._queue, source_id, max_attempts=self._max_attempts)
             return changed
 
         changed = await self._database.transaction(self._fence.guarded(term, reconcile))
