@@ -68,11 +68,7 @@ async def ready(request: web.Request) -> web.Response:
 async def health(request: web.Request) -> web.Response:
     checks = await request.app[READINESS]()
     broken = {name: check.reason for name, check in checks.items() if not check.ok}
-    database = (
-        {"status": "unhealthy", "reason": broken["database"]}
-        if "database" in broken
-        else {"status": "healthy"}
-    )
+    database = {"status": "unhealthy", "reason": broken["database"]} if "database" in broken else {"status": "healthy"}
     disk, memory = _disk_space(Path.cwd()), _memory()
     if broken:
         status = "unhealthy"
