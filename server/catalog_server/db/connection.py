@@ -1,6 +1,8 @@
 """Peewee databases whose connections obey deadlines and find the read-write host."""
 
 import re
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from catalog_server.db.deadline import deadline, install, is_readable, remaining
 from catalog_server.db.errors import DatabaseUnavailable, DeadlineExceeded
 
 install()
+
+SQLITE_RETRY_SECONDS = 0.02
 
 
 class PostgresqlDatabase(peewee.PostgresqlDatabase):  # type: ignore[misc]
@@ -69,6 +73,20 @@ class SqliteDatabase(peewee.SqliteDatabase):  # type: ignore[misc]
                 "busy_timeout": int(busy_timeout_seconds * 1000),
             },
         )
+        self._busy_timeout_seconds = busy_timeout_seconds
+
+    def _connect(self) -> sqlite3.Connection:
+        # Setting WAL mode collides with another connection that opens or closes the file at this moment, and
+        # is the one statement for which SQLite does not wait by itself.
+        give_up_at = time.monotonic() + self._busy_timeout_seconds
+        while True:
+            try:
+                connection: sqlite3.Connection = super()._connect()
+                return connection
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= give_up_at:
+                    raise
+                time.sleep(SQLITE_RETRY_SECONDS)
 
 
 def connect_lazily(
