@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from catalog_server.db import Database
 
+from catalog_server.db import Database
 from support.postgres import PostgresServer
 
 

@@ -32,9 +32,7 @@ def main():
         time.sleep(POLL_SECONDS)
     summary = f"{render(cluster, readiness)}\n\n{hint(base_url)}"
     if problems:
-        module.fail_json(
-            msg="\n".join(["Not everything works:"] + [f"- {p}" for p in problems]), summary=summary
-        )
+        module.fail_json(msg="\n".join(["Not everything works:"] + [f"- {p}" for p in problems]), summary=summary)
     module.exit_json(changed=False, summary=summary)
 
 
@@ -42,9 +40,7 @@ def read(base_url, replica_ports):
     """The cluster as the load balancer shows it (None: no answer), and each replica's own word."""
     status, body = get(f"{base_url}/api/v1/cluster")
     cluster = body if status == 200 and isinstance(body, dict) else None
-    return cluster, {
-        name: get(f"http://127.0.0.1:{port}/readyz") for name, port in sorted(replica_ports.items())
-    }
+    return cluster, {name: get(f"http://127.0.0.1:{port}/readyz") for name, port in sorted(replica_ports.items())}
 
 
 def get(url):
@@ -113,9 +109,7 @@ def render(cluster, readiness):
 
 def hint(base_url):
     """What to type next."""
-    return (
-        f"{base_url} serves the catalog. Try: curl '{base_url}/api/model_catalog/v1alpha1/models?pageSize=3'"
-    )
+    return f"{base_url} serves the catalog. Try: curl '{base_url}/api/model_catalog/v1alpha1/models?pageSize=3'"
 
 
 if __name__ == "__main__":

@@ -37,9 +37,7 @@ def main():
     variables, project_dir = module.params["variables"], Path(module.params["project_dir"])
     problems = path_problems(variables["state_dir"]) + address_problems(variables["http_host"])
     problems += number_problems(variables, module.params["replicas_max"])
-    problems += folder_problems(
-        variables["state_dir"], module.params["marker_file"], module.params["must_be_deployed"]
-    )
+    problems += folder_problems(variables["state_dir"], module.params["marker_file"], module.params["must_be_deployed"])
     if not problems:
         problems += port_problems(wanted_ports(variables), variables["state_dir"])
     facts = {}
@@ -47,9 +45,7 @@ def main():
         facts = installation(project_dir)
         problems += access_problems(facts, variables)
     if problems:
-        module.fail_json(
-            msg="\n".join(["The deployment cannot work like this:"] + [f"- {p}" for p in problems])
-        )
+        module.fail_json(msg="\n".join(["The deployment cannot work like this:"] + [f"- {p}" for p in problems]))
     module.exit_json(changed=False, ansible_facts={"installation": facts})
 
 
@@ -60,9 +56,7 @@ def path_problems(state_dir):
             "Set state_dir to such a path"
         ]
     if len(os.fsencode(state_dir)) + len("/run/supervisor.sock") > SOCKET_PATH_BYTES:
-        return [
-            f"state_dir = {state_dir}: too long for the path of a socket. Set state_dir to a shorter path"
-        ]
+        return [f"state_dir = {state_dir}: too long for the path of a socket. Set state_dir to a shorter path"]
     return []
 
 
@@ -70,9 +64,7 @@ def address_problems(http_host):
     try:
         ipaddress.IPv4Address(http_host)
     except ValueError:
-        return [
-            f"http_host = {http_host}: must be an IPv4 address of this machine. Set http_host to 127.0.0.1"
-        ]
+        return [f"http_host = {http_host}: must be an IPv4 address of this machine. Set http_host to 127.0.0.1"]
     return []
 
 

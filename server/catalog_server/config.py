@@ -314,8 +314,8 @@ def listen_address() -> tuple[str, int]:
         info = Settings.model_fields[field]
         value = os.environ.get(f"{ENV_PREFIX}{field.upper()}", values.get(field, info.default))
         try:
-            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, info])
-            return adapter.validate_python(value)
+            checked: Any = Annotated[info.annotation, info]
+            return TypeAdapter(checked).validate_python(value)
         except ValidationError:
             return info.default
 

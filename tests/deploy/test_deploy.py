@@ -80,9 +80,7 @@ def test_secrets_are_readable_by_their_owner_only_and_appear_nowhere_else(deploy
         assert path.stat().st_mode & 0o777 == 0o600, path
         values.append(path.read_text())
     assert len(values) == 4
-    elsewhere = [
-        path for folder in ("config", "logs") for path in (deployment.state_dir / folder).rglob("*.*")
-    ]
+    elsewhere = [path for folder in ("config", "logs") for path in (deployment.state_dir / folder).rglob("*.*")]
     for path in (path for path in elsewhere if path.is_file()):
         content = path.read_text(errors="replace")
         assert not any(value in content for value in values), path

@@ -13,9 +13,10 @@ from aiohttp import web
 
 from catalog_server.config import Settings
 from catalog_server.db import Database
-from catalog_server.http import catalog, documentation
-from catalog_server.http.context import SERVICES, Services, ServicesHolder
-from catalog_server.http.errors import errors
+from catalog_server.http.context import DRAINING, SERVICES, Services, ServicesHolder
+from catalog_server.http.health import READINESS, Check, Checks
+from catalog_server.http.routes import make_application
+from catalog_server.jobs import Queue
 
 BASE = "/api/model_catalog/v1alpha1"
 
@@ -27,7 +28,7 @@ class ApiServer:
         self._loop = asyncio.new_event_loop()
         self._holder = ServicesHolder()
         if database is not None:
-            self._holder.current = Services(Settings(database_dsn=dsn), database, None)  # type: ignore[arg-type]
+            self._holder.current = Services(Settings(database_dsn=dsn), database, Queue())
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), name="api-server")
         self._thread.start()
@@ -39,9 +40,13 @@ class ApiServer:
 
     def get(self, path: str, **parameters: Any) -> tuple[int, Any]:
         """Status and JSON body; a list as parameter is repeated."""
+        return self.request("GET", path, **parameters)
+
+    def request(self, method: str, path: str, **parameters: Any) -> tuple[int, Any]:
         query = urllib.parse.urlencode(parameters, doseq=True)
+        url = f"{self.url}{path}" + (f"?{query}" if query else "")
         try:
-            with urllib.request.urlopen(f"{self.url}{path}" + (f"?{query}" if query else ""), timeout=10) as answer:
+            with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -68,11 +73,15 @@ class ApiServer:
         self._loop.close()
 
     async def _start(self) -> web.AppRunner:
-        application = web.Application(middlewares=[errors])
-        for room in (catalog, documentation):
-            application.add_routes(room.routes())
+        application = make_application()
         application[SERVICES] = self._holder
+        application[READINESS] = _ready
+        application[DRAINING] = asyncio.Event()
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner
+
+
+async def _ready() -> Checks:
+    return {"config": Check(True), "database": Check(True)}

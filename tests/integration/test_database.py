@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import peewee
 import pytest
+
 from catalog_server.db import Database, DatabaseUnavailable, DeadlineExceeded
 from support.haproxy import TcpProxy
 from support.postgres import PostgresServer, free_port
@@ -28,9 +29,7 @@ def proxy(own_postgres: PostgresServer) -> Iterator[TcpProxy]:
 
 
 def pool(dsn: str, *, size: int = 2, deadline_seconds: float = 1.0) -> Database:
-    return Database(
-        dsn, purpose="test", size=size, deadline_seconds=deadline_seconds, connect_timeout_seconds=0.5
-    )
+    return Database(dsn, purpose="test", size=size, deadline_seconds=deadline_seconds, connect_timeout_seconds=0.5)
 
 
 async def one(database: Database) -> int:
@@ -70,9 +69,7 @@ async def test_waiting_for_a_free_connection_is_part_of_the_deadline(own_postgre
     database = pool(own_postgres.dsn(), size=1)
     release = threading.Event()
     busy = asyncio.create_task(database.run(lambda session: release.wait(20)))
-    queued = asyncio.create_task(
-        database.run(lambda session: session.scalar("SELECT 1"), deadline_seconds=0.05)
-    )
+    queued = asyncio.create_task(database.run(lambda session: session.scalar("SELECT 1"), deadline_seconds=0.05))
     await asyncio.sleep(0.1)  # until the queued call's deadline has passed
     release.set()
     with pytest.raises(DeadlineExceeded, match="no free connection"):
@@ -115,9 +112,7 @@ async def test_the_read_write_host_is_found_behind_hosts_that_are_down_frozen_or
     read_only = PostgresServer(settings={"default_transaction_read_only": "on"})
     frozen.pause()
     try:
-        hosts = ",".join(
-            f"127.0.0.1:{port}" for port in (free_port(), frozen.port, read_only.port, own_postgres.port)
-        )
+        hosts = ",".join(f"127.0.0.1:{port}" for port in (free_port(), frozen.port, read_only.port, own_postgres.port))
         database = pool(f"postgresql://postgres@{hosts}/postgres", deadline_seconds=10)
         port = await database.run(lambda session: session.scalar("SELECT inet_server_port()"))
         assert port == own_postgres.port

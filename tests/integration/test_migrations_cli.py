@@ -23,9 +23,7 @@ def fresh_dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def run(dsn: str, *arguments: str) -> Result:
-    return CliRunner().invoke(
-        db, arguments, env={"CATALOG_DATABASE_DSN": dsn, "CATALOG_REPLICA_NAME": "desk"}
-    )
+    return CliRunner().invoke(db, arguments, env={"CATALOG_DATABASE_DSN": dsn, "CATALOG_REPLICA_NAME": "desk"})
 
 
 def test_from_an_empty_database_to_the_newest_schema_and_back(fresh_dsn: str) -> None:

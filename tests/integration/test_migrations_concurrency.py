@@ -127,9 +127,7 @@ def all_at_once(migrators: list[Migrator]) -> None:
 
 
 def at_gate(dsn: str) -> bool:
-    return bool(
-        rows(dsn, f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {GATE} AND NOT granted")
-    )
+    return bool(rows(dsn, f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {GATE} AND NOT granted"))
 
 
 def migrating_sessions(dsn: str) -> int:
@@ -141,9 +139,7 @@ def migrating_sessions(dsn: str) -> int:
     return int(found[0][0])
 
 
-def test_of_eight_processes_on_an_empty_database_exactly_one_applies_each_version(
-    fresh_dsn: str, start: Start
-) -> None:
+def test_of_eight_processes_on_an_empty_database_exactly_one_applies_each_version(fresh_dsn: str, start: Start) -> None:
     migrators = [start(fresh_dsn, "chain", f"replica-{number}") for number in range(8)]
     all_at_once(migrators)
     applied = Counter(number for migrator in migrators for number in migrator.applied())
@@ -217,9 +213,7 @@ def test_an_index_is_built_concurrently_while_seven_wait(empty_dsn: str, start: 
         open_gate()
         applied = [migrator.applied() for migrator in migrators]
     assert sorted(applied) == [[]] * 7 + [[1, 2]]
-    assert rows(empty_dsn, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'items_id'::regclass") == [
-        (True,)
-    ]
+    assert rows(empty_dsn, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'items_id'::regclass") == [(True,)]
     # No attempt was given up and made again: waiting was never in the way.
     assert not any("attempt" in line for migrator in migrators for line in migrator.lines)
 
@@ -231,18 +225,14 @@ def test_a_bounded_wait_gives_up_and_names_the_holder(empty_dsn: str, start: Sta
         wait_until(lambda: at_gate(empty_dsn), what="the holder being in mid-version")
         said: list[str] = []
         runner = Runner(empty_dsn, versions=VERSION_SETS["gate"], wait_seconds=1, progress=said.append)
-        with pytest.raises(
-            LockUnavailable, match=r"held for 1 s by slow-replica \(pid \d+ .*\) since \d{4}-\d\d-\d\d"
-        ):
+        with pytest.raises(LockUnavailable, match=r"held for 1 s by slow-replica \(pid \d+ .*\) since \d{4}-\d\d-\d\d"):
             runner.upgrade()
         assert said
         assert all("held by slow-replica" in line for line in said)
         status = runner.status()
         assert [version.number for version in status.pending] == [2]
         assert "the migration lock is held by slow-replica" in status.explanation
-        with pytest.raises(
-            Exception, match="pending: 0002_step2; the migration lock is held by slow-replica"
-        ):
+        with pytest.raises(Exception, match="pending: 0002_step2; the migration lock is held by slow-replica"):
             runner.wait_until_current()
 
 
@@ -274,9 +264,7 @@ def test_who_waits_for_anothers_migration_returns_when_it_is_done(empty_dsn: str
 
 
 @pytest.mark.parametrize("where", ["in mid-version", "waiting for the lock"])
-def test_a_runner_that_is_told_to_stop_ends_and_leaves_no_lock(
-    empty_dsn: str, start: Start, where: str
-) -> None:
+def test_a_runner_that_is_told_to_stop_ends_and_leaves_no_lock(empty_dsn: str, start: Start, where: str) -> None:
     with closed_gate(empty_dsn) as open_gate:
         if where == "waiting for the lock":
             all_at_once([start(empty_dsn, "gate", "holder")])

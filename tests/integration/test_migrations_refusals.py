@@ -77,9 +77,7 @@ def test_a_failed_version_names_itself_and_leaves_the_schema_as_it_was(fresh_dsn
 
 
 def test_a_version_whose_row_can_not_be_written_is_rolled_back(fresh_dsn: str) -> None:
-    row = (
-        "INSERT INTO schema_migrations SELECT 2, name, '', 1, applied_at, 'forger', 0 FROM schema_migrations;"
-    )
+    row = "INSERT INTO schema_migrations SELECT 2, name, '', 1, applied_at, 'forger', 0 FROM schema_migrations;"
     with pytest.raises(VersionFailed, match="version 0002_step2 failed and was rolled back"):
         upgrade(fresh_dsn, FIRST, version(2, "CREATE TABLE more (id integer);" + row))
     assert not has_table(fresh_dsn, "more")
@@ -109,9 +107,7 @@ def test_a_newer_schema_is_used_where_its_versions_only_expand(fresh_dsn: str) -
 def test_a_newer_schema_that_contracted_is_refused_with_the_remedy(fresh_dsn: str) -> None:
     upgrade(fresh_dsn, FIRST, CONTRACTING)
     older_server = Runner(fresh_dsn, versions=[FIRST])
-    with pytest.raises(
-        IncompatibleSchema, match=r"0002_step2, which needs servers that know version 0002; .*Upgrade"
-    ):
+    with pytest.raises(IncompatibleSchema, match=r"0002_step2, which needs servers that know version 0002; .*Upgrade"):
         older_server.upgrade()
     with pytest.raises(IncompatibleSchema):
         older_server.check()
@@ -161,9 +157,7 @@ def test_a_read_only_database_is_refused_with_the_remedy(postgres: PostgresServe
         upgrade(f"{empty_dsn}?target_session_attrs=any", FIRST)
 
 
-def test_a_role_that_may_not_create_tables_is_refused_with_the_remedy(
-    postgres: PostgresServer, empty_dsn: str
-) -> None:
+def test_a_role_that_may_not_create_tables_is_refused_with_the_remedy(postgres: PostgresServer, empty_dsn: str) -> None:
     role = empty_dsn.rsplit("/", 1)[1] + "_reader"
     postgres.execute(f'CREATE ROLE "{role}" LOGIN')
     try:
@@ -204,14 +198,10 @@ def test_a_pooler_of_whole_sessions_is_accepted(postgres: PostgresServer, empty_
 
 def cut_sessions(postgres: PostgresServer, dsn: str) -> None:
     name = dsn.rsplit("/", 1)[1]
-    postgres.execute(
-        f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
-    )
+    postgres.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
 
 
-def test_nothing_is_changed_after_the_session_with_the_lock_was_lost(
-    postgres: PostgresServer, empty_dsn: str
-) -> None:
+def test_nothing_is_changed_after_the_session_with_the_lock_was_lost(postgres: PostgresServer, empty_dsn: str) -> None:
     def cut_after_first(message: str) -> None:
         if message.startswith("applied 0001"):
             cut_sessions(postgres, empty_dsn)
@@ -290,9 +280,7 @@ def test_a_downgrade_to_a_version_that_is_not_there_is_refused(fresh_dsn: str) -
 
 def test_only_a_server_that_knows_a_version_takes_it_back(fresh_dsn: str) -> None:
     upgrade(fresh_dsn, FIRST, SECOND)
-    with pytest.raises(
-        IncompatibleSchema, match="0002_step2 is applied, which only a newer server can take back"
-    ):
+    with pytest.raises(IncompatibleSchema, match="0002_step2 is applied, which only a newer server can take back"):
         Runner(fresh_dsn, versions=[FIRST]).downgrade(0)
 
 

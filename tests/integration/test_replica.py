@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jwt
 import pytest
+
 from integration.conftest import StartReplica
 from support.postgres import free_port, wait_until
 from support.replica import ReplicaProcess

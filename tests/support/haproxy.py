@@ -35,9 +35,7 @@ class TcpProxy:
         self._folder = Path(tempfile.mkdtemp(prefix="catalog-haproxy-"))
         self._socket = self._folder / "admin.sock"
         configuration = self._folder / "haproxy.cfg"
-        configuration.write_text(
-            _CONFIGURATION.format(socket=self._socket, port=self.port, target_port=target_port)
-        )
+        configuration.write_text(_CONFIGURATION.format(socket=self._socket, port=self.port, target_port=target_port))
         self._process = subprocess.Popen([BINARY, "-db", "-f", configuration])
         wait_until(self._socket.exists, what="HAProxy's start")
 

@@ -41,12 +41,8 @@ class PostgresServer:
             account = pwd.getpwnam(UNPRIVILEGED_USER)
             os.chown(self._root, account.pw_uid, account.pw_gid)
         self.data = self._root / "data"
-        self._settings = {"fsync": "off", "max_connections": "200", "shared_buffers": "128MB"} | (
-            settings or {}
-        )
-        self._run(
-            ["initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync"]
-        )
+        self._settings = {"fsync": "off", "max_connections": "200", "shared_buffers": "128MB"} | (settings or {})
+        self._run(["initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync"])
         self.start()
 
     def start(self) -> None:

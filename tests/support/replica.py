@@ -76,9 +76,7 @@ class ReplicaProcess:
         """Status and JSON body; (0, reason) where there is no answer."""
         return self.request("GET", path, seconds=seconds)
 
-    def request(
-        self, method: str, path: str, *, token: str | None = None, seconds: float = 5.0
-    ) -> tuple[int, Any]:
+    def request(self, method: str, path: str, *, token: str | None = None, seconds: float = 5.0) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(self.url + path, method=method, headers=headers)
         try:

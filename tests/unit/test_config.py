@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from catalog_server.cli.config import reference_markdown
 from catalog_server.config import InvalidConfiguration, Problem, listen_address, load_settings
 

@@ -84,7 +84,7 @@ class Runtime:
         """Raises `TimeoutError` if it takes longer."""
         async with asyncio.timeout(seconds):
             while not all(check.ok for check in (await self.checks()).values()):
-                await asyncio.sleep(READY_POLL_SECONDS)
+                await asyncio.sleep(READY_POLL_SECONDS)  # noqa: ASYNC110  (readiness is asked for, it has no event)
 
     async def _bring_up(self) -> None:
         await self.schema.prepare()  # waits for the database and for migrations as long as it takes

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-from contextlib import suppress
 
 from catalog_server.config import Settings
 from catalog_server.db.errors import DatabaseUnavailable

@@ -52,10 +52,7 @@ def status(settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_data(schema), indent=2))
         return
-    rows = [
-        (str(row), "applied", f"{row.applied_at:%Y-%m-%d %H:%M:%S %Z}", row.applied_by)
-        for row in schema.applied
-    ]
+    rows = [(str(row), "applied", f"{row.applied_at:%Y-%m-%d %H:%M:%S %Z}", row.applied_by) for row in schema.applied]
     rows += [(str(version), "pending", "", "") for version in schema.pending]
     click.echo(tabulate(rows, headers=["version", "state", "applied at", "applied by"]))
     click.echo(f"\nSchema {schema.current:04d}, this server knows {schema.head:04d}.")
@@ -122,8 +119,7 @@ def _as_data(schema: SchemaStatus) -> dict[str, Any]:
         "current": schema.current,
         "head": schema.head,
         "applied": [
-            vars(row) | {"applied_at": row.applied_at.isoformat() if row.applied_at else None}
-            for row in schema.applied
+            vars(row) | {"applied_at": row.applied_at.isoformat() if row.applied_at else None} for row in schema.applied
         ],
         "pending": [str(version) for version in schema.pending],
         "newer": [str(row) for row in schema.newer],

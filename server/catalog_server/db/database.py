@@ -5,7 +5,7 @@ import threading
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -168,12 +168,10 @@ class Database:
             return
         connection = self._peewee.connection()
         self._peewee.dispose()
-        try:
+        with suppress(Exception):  # already gone: that is what is wanted
             connection.close()
-        except CONNECTION_ERRORS + (Exception,):  # already gone: that is what is wanted
-            pass
 
 
 @lru_cache(maxsize=512)
 def _row_type(columns: tuple[str, ...]) -> Any:
-    return namedtuple("Row", columns, rename=True)  # type: ignore[misc]  # noqa: PYI024
+    return namedtuple("Row", columns, rename=True)

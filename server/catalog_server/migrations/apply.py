@@ -108,17 +108,12 @@ class Applier:
             try:
                 return step()
             except peewee.PeeweeException as error:
-                if (
-                    _sqlstate(error) not in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED)
-                    or attempt == LOCK_ATTEMPTS
-                ):
+                if _sqlstate(error) not in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED) or attempt == LOCK_ATTEMPTS:
                     raise self._failure(version, error) from error
                 pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311
                 self._progress(f"{version} waits for tables in use, attempt {attempt} of {LOCK_ATTEMPTS}")
                 if self._stopped.wait(pause_seconds):
-                    raise MigrationStopped(
-                        f"stopped before {version} was applied", "Start it again"
-                    ) from error
+                    raise MigrationStopped(f"stopped before {version} was applied", "Start it again") from error
             except DatabaseUnavailable as error:
                 if self._stopped.is_set():
                     raise
@@ -168,9 +163,7 @@ def _refuse_while_needed(session: Session, target: int, timeout_seconds: float) 
     if not history.table_exists(session, "replicas"):
         return
     users = [
-        replica
-        for replica in replicas.alive(session, timeout_seconds=timeout_seconds)
-        if replica.schema_head > target
+        replica for replica in replicas.alive(session, timeout_seconds=timeout_seconds) if replica.schema_head > target
     ]
     if users:
         names = ", ".join(f"{replica.name} ({replica.server_version})" for replica in users)

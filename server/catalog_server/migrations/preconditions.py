@@ -19,9 +19,7 @@ def refuse_unless_writable(session: Session) -> None:
     )
     assert row is not None
     if row.standby or row.read_only:
-        raise NotWritable(
-            "the database is a standby or read-only", "Name the primary, or all hosts, in the address"
-        )
+        raise NotWritable("the database is a standby or read-only", "Name the primary, or all hosts, in the address")
     if not row.may_create:
         raise NotWritable(
             f"role {row.role} may not create tables in schema {row.schema or '(none of its search_path)'}",

@@ -135,11 +135,7 @@ class Runner:
                         f"Name a version between 0 and {status.current}, or -1 for the one before",
                     )
                 applier = self._applier(database, lock)
-                leaving = [
-                    version
-                    for version in reversed(self._versions)
-                    if target < version.number <= status.current
-                ]
+                leaving = [version for version in reversed(self._versions) if target < version.number <= status.current]
                 for version in leaving:
                     applier.downgrade(version, target=target, replica_timeout_seconds=replica_timeout_seconds)
                 return leaving

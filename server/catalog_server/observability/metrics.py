@@ -15,27 +15,21 @@ HTTP_IN_FLIGHT = Gauge("catalog_http_requests_in_flight", "Requests being answer
 
 POOL_SIZE = Gauge("catalog_database_pool_size", "Connections a pool may have", ["pool"])
 POOL_IN_USE = Gauge("catalog_database_pool_in_use", "Connections at work", ["pool"])
-DEADLINES_MISSED = Counter(
-    "catalog_database_deadlines_missed_total", "Calls ended by their deadline", ["pool"]
-)
+DEADLINES_MISSED = Counter("catalog_database_deadlines_missed_total", "Calls ended by their deadline", ["pool"])
 
 JOBS = Gauge("catalog_jobs", "Jobs in the shared queue", ["state"])
 JOBS_FINISHED = Counter("catalog_job_attempts_total", "Attempts ended here", ["kind", "outcome"])
 JOB_PICKUP = Histogram(
     "catalog_job_pickup_seconds", "From when a job could run to its start", ["kind"], buckets=_LATENCY_BUCKETS
 )
-STALE_CLAIMS = Counter(
-    "catalog_stale_claims_total", "Ends refused because the claim was no longer held", ["what"]
-)
+STALE_CLAIMS = Counter("catalog_stale_claims_total", "Ends refused because the claim was no longer held", ["what"])
 CLAIMS_RESCUED = Counter("catalog_claims_rescued_total", "Stale claims of silent workers taken back")
 
 LEADER = Gauge("catalog_leader", "1 while this replica leads")
 LEADER_EPOCH = Gauge("catalog_leader_epoch", "Epoch of the latest term of this replica")
 LEADER_TRANSITIONS = Counter("catalog_leader_transitions_total", "Terms begun or ended here", ["what"])
 FENCED_WRITES = Counter("catalog_fenced_writes_total", "Singleton transactions refused as stale", ["loop"])
-SINGLETON_TICKS = Counter(
-    "catalog_singleton_ticks_total", "Rounds of a leader-only loop", ["loop", "outcome"]
-)
+SINGLETON_TICKS = Counter("catalog_singleton_ticks_total", "Rounds of a leader-only loop", ["loop", "outcome"])
 
 MIGRATIONS_PENDING = Gauge("catalog_migrations_pending", "Schema versions not yet applied")
 READY = Gauge("catalog_ready", "1 while /readyz answers 200")
