@@ -83,8 +83,9 @@ class Runtime:
     async def wait_until_ready(self, seconds: float) -> None:
         """Raises `TimeoutError` if it takes longer."""
         async with asyncio.timeout(seconds):
-            while not all(check.ok for check in (await self.checks()).values()):
-                await asyncio.sleep(READY_POLL_SECONDS)  # noqa: ASYNC110  (readiness is asked for, it has no event)
+            # Readiness is asked for, it has no event.
+            while not all(check.ok for check in (await self.checks()).values()):  # noqa: ASYNC110
+                await asyncio.sleep(READY_POLL_SECONDS)
 
     async def _bring_up(self) -> None:
         await self.schema.prepare()  # waits for the database and for migrations as long as it takes

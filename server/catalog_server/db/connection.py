@@ -36,7 +36,7 @@ class PostgresqlDatabase(peewee.PostgresqlDatabase):  # type: ignore[misc]
         self._parameters = {"target_session_attrs": "read-write"} | parameters | options
         self._connect_timeout_seconds = connect_timeout_seconds
 
-    def _connect(self) -> extensions.connection:
+    def _connect(self) -> Any:
         errors: list[str] = []
         for index, (host, port) in enumerate(list(self._hosts)):
             try:
