@@ -9,7 +9,8 @@ Documents are selected as text, so that they reach the client without being deco
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import peewee
 from peewee import fn
@@ -32,34 +33,47 @@ class Listing:
     position: tuple[Any, ...] | None = None
 
 
+class ModelRow(NamedTuple):
+    """A model of a list. Times are in milliseconds since 1970."""
+
+    id: int
+    source_id: str
+    document: str
+    created_ms: int
+    updated_ms: int
+    sort_key: Any
+
+
 def models(
     session: Session, listing: Listing, *, sources: Sequence[str], labels: Sequence[str], text: str
-) -> list[Row]:
-    """Rows (id, source_id, document, created_ms, updated_ms, sort_key) of the models served.
+) -> list[ModelRow]:
+    """The models served, of the given sources, of sources with any of the labels, with the text in any of the
+    searched fields; an empty filter lets everything pass.
 
-    Of the given sources, of sources with any of the labels, with the text in any of the searched fields; an
-    empty filter lets everything pass. Orders: ID, NAME, CREATE_TIME, LAST_UPDATE_TIME, ACCURACY.
+    Orders: ID, NAME, CREATE_TIME, LAST_UPDATE_TIME, ACCURACY.
     """
-    key = _model_key(session, listing)
-    query = (
-        Model.select(
-            Model.id,
-            Model.source_id,
-            Model.document.cast("text").alias("document"),
-            Model.created_ms,
-            Model.updated_ms,
-            key.alias("sort_key"),
-        )
-        .join(Source, on=(Source.id == Model.source_id))
-        .where(Source.enabled)
+    names = [label for label in labels if label != NO_LABEL]
+    shape = _Shape(
+        dialect=session.dialect.name,
+        order_by=listing.order_by,
+        descending=listing.descending,
+        continues=listing.position is not None,
+        sources=len(sources),
+        labels=len(names),
+        unlabelled=NO_LABEL in labels,
+        searches=bool(text),
     )
-    if sources:
-        query = query.where(Model.source_id.in_(list(sources)))
-    if labels:
-        query = query.where(_has_any_label(session, labels))
-    if text:
-        query = query.where(_position_of(session, Model.search_text, text.casefold()) > 0)
-    return _page(session, query, key, Model.id, listing)
+    values = {
+        "limit": [listing.limit],
+        "position": listing.position,
+        "source": sources,
+        "label": names,
+        "labels": [names],
+        "text": [text.casefold()],
+    }
+    sql, parameters = _models_statement(shape)
+    bound = [values[each.name][each.index] if isinstance(each, _Parameter) else each for each in parameters]
+    return [ModelRow(*row) for row in session.peewee.execute_sql(sql, bound).fetchall()]
 
 
 def model(session: Session, source_id: str, name: str) -> Row | None:
@@ -97,7 +111,7 @@ def sources(session: Session, listing: Listing, *, asset_type: str | None, name:
 
     Orders: ID, NAME.
     """
-    key = _binary(session, {"ID": Source.id, "NAME": Source.name}[listing.order_by])
+    key = _binary(session.dialect.name, {"ID": Source.id, "NAME": Source.name}[listing.order_by])
     query = Source.select(
         Source.id,
         Source.name,
@@ -113,8 +127,8 @@ def sources(session: Session, listing: Listing, *, asset_type: str | None, name:
     if asset_type:
         query = query.where(Source.asset_type == asset_type)
     if name:
-        query = query.where(_position_of(session, fn.lower(Source.name), fn.lower(name)) > 0)
-    return _page(session, query, key, _binary(session, Source.id), listing)
+        query = query.where(_position_of(session.dialect.name, fn.lower(Source.name), fn.lower(name)) > 0)
+    return _page(session, query, key, _binary(session.dialect.name, Source.id), listing)
 
 
 def labels(session: Session, listing: Listing, *, asset_type: str) -> list[Row]:
@@ -126,50 +140,107 @@ def labels(session: Session, listing: Listing, *, asset_type: str) -> list[Row]:
     return _page(session, query, key, key, listing)
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """What the SQL of a list of models depends on; everything else is a parameter."""
+
+    dialect: str
+    order_by: str
+    descending: bool
+    continues: bool
+    sources: int
+    labels: int
+    unlabelled: bool
+    searches: bool
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """Stands in a compiled statement for a value of the request."""
+
+    name: str
+    index: int = 0
+
+
+def _parameter(name: str, index: int = 0) -> Any:
+    return peewee.Value(_Parameter(name, index), converter=False, unpack=False)
+
+
+_SQL_CONTEXTS = {
+    "postgresql": peewee.PostgresqlDatabase(None).get_sql_context,
+    "sqlite": peewee.SqliteDatabase(None).get_sql_context,
+}
+
+
+@lru_cache(maxsize=512)
+def _models_statement(shape: _Shape) -> tuple[str, list[Any]]:
+    """SQL and parameters. Kept by shape, since building a query takes longer than running it."""
+    key = _model_key(shape)
+    query = (
+        Model.select(
+            Model.id,
+            Model.source_id,
+            Model.document.cast("text"),
+            Model.created_ms,
+            Model.updated_ms,
+            key.alias("sort_key"),
+        )
+        .join(Source, on=(Source.id == Model.source_id))
+        .where(Source.enabled)
+    )
+    if shape.sources:
+        query = query.where(Model.source_id.in_([_parameter("source", at) for at in range(shape.sources)]))
+    if shape.labels or shape.unlabelled:
+        query = query.where(_has_label(shape))
+    if shape.searches:
+        query = query.where(_position_of(shape.dialect, Model.search_text, _parameter("text")) > 0)
+    position = (_parameter("position", 0), _parameter("position", 1)) if shape.continues else None
+    query = _ordered(query, key, Model.id, shape.descending, position).limit(_parameter("limit"))
+    sql, parameters = _SQL_CONTEXTS[shape.dialect]().sql(query).query()
+    return sql, parameters
+
+
 def _page(session: Session, query: Any, key: Any, tie_break: Any, listing: Listing) -> list[Row]:
-    if listing.position is not None:
-        here, there = peewee.Tuple(key, tie_break), peewee.Tuple(*listing.position)
-        query = query.where(here < there if listing.descending else here > there)
-    order = (key.desc(), tie_break.desc()) if listing.descending else (key, tie_break)
-    return list(query.order_by(*order).limit(listing.limit).namedtuples().execute(session.peewee))
+    query = _ordered(query, key, tie_break, listing.descending, listing.position).limit(listing.limit)
+    return list(query.namedtuples().execute(session.peewee))
 
 
-def _model_key(session: Session, listing: Listing) -> Any:
-    if listing.order_by == "NAME":
-        return _binary(session, Model.name)
-    if listing.order_by == "ACCURACY":
+def _ordered(query: Any, key: Any, tie_break: Any, descending: bool, position: tuple[Any, ...] | None) -> Any:
+    """In a total order, and strictly after the position."""
+    if position is not None:
+        here, there = peewee.Tuple(key, tie_break), peewee.Tuple(*position)
+        query = query.where(here < there if descending else here > there)
+    return query.order_by(key.desc(), tie_break.desc()) if descending else query.order_by(key, tie_break)
+
+
+def _model_key(shape: _Shape) -> Any:
+    if shape.order_by == "NAME":
+        return _binary(shape.dialect, Model.name)
+    if shape.order_by == "ACCURACY":
         # Models without the figure come last in either direction.
-        return fn.COALESCE(Model.accuracy, -math.inf if listing.descending else math.inf)
+        return fn.COALESCE(Model.accuracy, -math.inf if shape.descending else math.inf)
     keys = {"ID": Model.id, "CREATE_TIME": Model.created_ms, "LAST_UPDATE_TIME": Model.updated_ms}
-    return keys[listing.order_by]
+    return keys[shape.order_by]
 
 
-def _binary(session: Session, column: Any) -> Any:
-    """Text ordered by its characters' numbers, the same on every database and under every locale."""
-    return column.collate('"C"') if session.dialect.name == "postgresql" else column
-
-
-def _position_of(session: Session, column: Any, text: Any) -> Any:
-    """Where the text is in the column, 0 if nowhere. Unlike LIKE it has no special characters."""
-    return fn.strpos(column, text) if session.dialect.name == "postgresql" else fn.instr(column, text)
-
-
-def _has_any_label(session: Session, wanted: Sequence[str]) -> Any:
-    names = [label for label in wanted if label != NO_LABEL]
-    if session.dialect.name == "postgresql":
-        has_any = fn.jsonb_exists_any(Source.labels, peewee.Value(names, converter=False, unpack=False).cast("text[]"))
+def _has_label(shape: _Shape) -> Any:
+    if shape.dialect == "postgresql":
+        has_any = fn.jsonb_exists_any(Source.labels, _parameter("labels").cast("text[]"))
         has_none = fn.jsonb_array_length(Source.labels) == 0
     else:
-        parameters = ", ".join("?" * len(names))
-        each = peewee.NodeList((peewee.SQL("(SELECT value FROM json_each("), Source.labels, peewee.SQL("))")))
-        has_any = fn.EXISTS(
-            peewee.NodeList(
-                (
-                    peewee.SQL("SELECT 1 FROM"),
-                    each,
-                    peewee.SQL(f"WHERE value IN ({parameters})", names),
-                )
-            )
-        )
+        wanted = [_Parameter("label", at) for at in range(shape.labels)]
+        inside = peewee.SQL(f")) WHERE value IN ({', '.join('?' * len(wanted))})", wanted)
+        each = peewee.SQL("SELECT 1 FROM (SELECT value FROM json_each(")
+        has_any = fn.EXISTS(peewee.NodeList((each, Source.labels, inside)))
         has_none = fn.json_array_length(Source.labels) == 0
-    return has_any | has_none if NO_LABEL in wanted else has_any
+    return has_any | has_none if shape.unlabelled else has_any
+
+
+def _binary(dialect: str, column: Any) -> Any:
+    """Text ordered by its characters' numbers, the same on every database and under every locale."""
+    return column.collate('"C"') if dialect == "postgresql" else column
+
+
+def _position_of(dialect: str, column: Any, text: Any) -> Any:
+    """Where the text is in the column, 0 if nowhere. Unlike LIKE it has no special characters."""
+    return fn.strpos(column, text) if dialect == "postgresql" else fn.instr(column, text)

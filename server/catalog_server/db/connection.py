@@ -18,7 +18,7 @@ install()
 SQLITE_RETRY_SECONDS = 0.02
 
 
-class PostgresqlDatabase(peewee.PostgresqlDatabase):  # type: ignore[misc]
+class PostgresqlDatabase(peewee.PostgresqlDatabase):
     """Peewee on psycopg2 with client-side deadlines and a search for the read-write host.
 
     libpq tries the hosts of a DSN in order, but without a bound per host when it is driven asynchronously, as
@@ -61,7 +61,7 @@ class PostgresqlDatabase(peewee.PostgresqlDatabase):  # type: ignore[misc]
         return not is_readable(self._state.conn)
 
 
-class SqliteDatabase(peewee.SqliteDatabase):  # type: ignore[misc]
+class SqliteDatabase(peewee.SqliteDatabase):
     """SQLite in WAL mode; a writer waits for the file lock no longer than its deadline."""
 
     def __init__(self, path: str, *, busy_timeout_seconds: float) -> None:

@@ -66,3 +66,6 @@ class DatabaseLease:
             return LeaseRecord(record.holder, record.epoch, record.duration_seconds, expected.version + 1)
 
         return await self._database.run(swap)
+
+    async def close(self) -> None:
+        """The pool is its maker's to close."""

@@ -45,6 +45,9 @@ class NoLease:
         self._record = record
         return record
 
+    async def close(self) -> None:
+        """There is nothing to close."""
+
 
 async def make_backend(
     kind: Literal["database", "kubernetes", "none"], *, name: str, namespace: str | None, database: Database
@@ -57,4 +60,4 @@ async def make_backend(
     # Imported here: the client is large, and only this backend needs it.
     from catalog_server.leadership.kubernetes_lease import KubernetesLease
 
-    return await KubernetesLease.connect(name, namespace)
+    return KubernetesLease(name, namespace)

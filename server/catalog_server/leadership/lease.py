@@ -29,3 +29,6 @@ class LeaseBackend(Protocol):
 
     async def update(self, record: LeaseRecord, expected: LeaseRecord) -> LeaseRecord:
         """Replaces `expected` by `record`; raises `Conflict` if the lease is not `expected` any more."""
+
+    async def close(self) -> None:
+        """Gives back what the backend opened for itself."""
