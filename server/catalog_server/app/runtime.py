@@ -16,7 +16,7 @@ from catalog_server.config import Settings
 from catalog_server.http.context import Services
 from catalog_server.http.health import Checks
 from catalog_server.jobs import Listener, Queue, Rescuer, RetryPolicy, Worker
-from catalog_server.leadership import Election, Elector, Fence, Term, Timing, make_backend
+from catalog_server.leadership import Election, Elector, Fence, LeaseBackend, Term, Timing, make_backend
 from catalog_server.migrations import server_head
 from catalog_server.singletons import Loop, run_loops
 from catalog_server.singletons.cleanup import Cleanup
@@ -48,6 +48,7 @@ class Runtime:
             database=self.pools.heartbeat, queue=self.queue, interval_seconds=settings.jobs_rescue_seconds
         )
         self.listener = Listener(settings.database_dsn.get_secret_value(), on_wake=self.worker.wake)
+        self.lease: LeaseBackend | None = None
         self.elector: Elector | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -95,14 +96,14 @@ class Runtime:
             await self.worker.start()
             self._spawn(self.rescuer.run(), "rescuer")
             self._spawn(self.listener.run(), "listener")
-        backend = await make_backend(
+        self.lease = await make_backend(
             settings.leadership_backend,
             name=settings.leadership_lease_name,
             namespace=settings.leadership_namespace,
             database=self.pools.election,
         )
         self.elector = Elector(
-            backend=backend,
+            backend=self.lease,
             epochs=Election(self.fence, self.pools.election),
             identity=self.identity,
             timing=Timing(
@@ -160,6 +161,8 @@ class Runtime:
             await self.elector.stop()
         for task in self._tasks:
             await _cancel(task)
+        if self.lease is not None:
+            await self.lease.close()
         with suppress(Exception):  # the row expires by itself where the database is gone
             await self.pools.health.run(lambda session: replicas.remove(session, self.identity))
         await asyncio.to_thread(self.pools.close)
