@@ -63,9 +63,9 @@ def models(
         unlabelled=NO_LABEL in labels,
         searches=bool(text),
     )
-    values = {
+    values: dict[str, Sequence[Any]] = {
         "limit": [listing.limit],
-        "position": listing.position,
+        "position": listing.position or (),
         "source": sources,
         "label": names,
         "labels": [names],
