@@ -1,0 +1,213 @@
+"""An API server for Leases over real HTTP, which keeps the rules of the real one that a lease depends on.
+
+* Every write is a compare-and-swap on `resourceVersion`, which counts over all objects; a PUT without it is
+  invalid (422), and one that changes nothing keeps it.
+* A PUT of an absent lease makes it, unless it names a uid: then it is a conflict.
+* Refusals are `Status` objects with the real reasons.
+"""
+
+import asyncio
+import copy
+import json
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import yaml
+from aiohttp import web
+
+Document = dict[str, Any]
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the API server was asked."""
+
+    method: str
+    path: str
+    token: str | None
+    body: Document | None
+
+
+class FakeKubernetes:
+    """Start it in an event loop with `start`, or in a thread of its own with `FakeKubernetesThread`."""
+
+    def __init__(self, namespace: str = "models") -> None:
+        self.namespace = namespace
+        self.leases: dict[str, Document] = {}
+        self.requests: list[Request] = []
+        self.token: str | None = None  # with it, other bearer tokens get 401
+        self.forbidden = False
+        self.url = ""
+        self._lost_answers = 0
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._resource_version = 100
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        app = web.Application(middlewares=[self._admit])
+        app.router.add_post(LEASES, self._create)
+        app.router.add_get(LEASES + "/{name}", self._get)
+        app.router.add_put(LEASES + "/{name}", self._replace)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls).start()
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        self.thaw()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def freeze(self) -> None:
+        """From now on it accepts requests and answers none; those that arrive meanwhile are never applied."""
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        self._thawed.set()
+
+    def lose_answers(self, count: int) -> None:
+        """The next writes are applied, and the connection is cut instead of an answer."""
+        self._lost_answers = count
+
+    def delete(self, name: str) -> None:
+        """As `kubectl delete lease` does."""
+        del self.leases[name]
+
+    def put(self, name: str, **changes: Any) -> Document:
+        """As another tool writes a lease: `metadata` and `spec` are merged into what there is."""
+        lease = copy.deepcopy(self.leases.get(name)) or {"metadata": {"name": name, "uid": str(uuid4())}}
+        for part in ("metadata", "spec"):
+            lease[part] = lease.get(part, {}) | changes.get(part, {})
+        return self._store(name, lease)
+
+    def kubeconfig(self, path: Path, token: str | None = "first") -> Path:
+        """Writes a kubeconfig for this server and namespace."""
+        user = {"token": token} if token else {}
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
+            "users": [{"name": "replica", "user": user}],
+            "contexts": [
+                {"name": "fake", "context": {"cluster": "fake", "user": "replica", "namespace": self.namespace}}
+            ],
+            "current-context": "fake",
+        }
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        body = await request.json() if request.can_read_body else None
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        self.requests.append(Request(request.method, request.path, token if kind == "Bearer" else None, body))
+        if not self._thawed.is_set():
+            await self._thawed.wait()
+            return _cut(request)
+        if self.token is not None and token != self.token:
+            return _status(401, "Unauthorized", "Unauthorized")
+        name = request.match_info.get("name", "")
+        if self.forbidden:
+            return _status(403, "Forbidden", f'leases.coordination.k8s.io "{name}" is forbidden: User cannot do this')
+        if request.match_info.get("namespace") != self.namespace and request.method == "POST":
+            return _status(404, "NotFound", f'namespaces "{request.match_info["namespace"]}" not found')
+        answer: web.StreamResponse = await handler(request)
+        if self._lost_answers and request.method != "GET":
+            self._lost_answers -= 1
+            return _cut(request)
+        return answer
+
+    async def _get(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        return web.json_response(self.leases[name]) if name in self.leases else _absent(name)
+
+    # Invariant: the handlers compare and write without an await between, so writers take turns.
+
+    async def _create(self, request: web.Request) -> web.Response:
+        lease = await request.json()
+        name = lease["metadata"]["name"]
+        if name in self.leases:
+            return _status(409, "AlreadyExists", f'leases.coordination.k8s.io "{name}" already exists')
+        lease["metadata"]["uid"] = str(uuid4())
+        return web.json_response(self._store(name, lease), status=201)
+
+    async def _replace(self, request: web.Request) -> web.Response:
+        lease = await request.json()
+        name, metadata = request.match_info["name"], lease["metadata"]
+        current = self.leases.get(name)
+        if current is None and not metadata.get("uid"):
+            metadata["uid"] = str(uuid4())
+            return web.json_response(self._store(name, lease), status=201)
+        if current is None or metadata.get("uid", current["metadata"]["uid"]) != current["metadata"]["uid"]:
+            return _conflict(name, "Precondition failed: UID in precondition differs from UID in object meta")
+        if not metadata.get("resourceVersion"):
+            return _status(422, "Invalid", "metadata.resourceVersion: must be specified for an update")
+        if metadata["resourceVersion"] != current["metadata"]["resourceVersion"]:
+            return _conflict(name, "the object has been modified; please apply your changes to the latest version")
+        return web.json_response(self._store(name, lease))
+
+    def _store(self, name: str, lease: Document) -> Document:
+        lease["metadata"]["namespace"] = self.namespace
+        lease["spec"] = {key: value for key, value in lease["spec"].items() if value is not None}
+        if lease != self.leases.get(name):
+            self._resource_version += 1
+            lease["metadata"]["resourceVersion"] = str(self._resource_version)
+            self.leases[name] = lease
+        return copy.deepcopy(lease)
+
+
+class FakeKubernetesThread(FakeKubernetes):
+    """The same in a thread of its own, for replicas that are processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fake-kubernetes", daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.start(), self._loop).result(30)
+
+    def freeze(self) -> None:
+        self._loop.call_soon_threadsafe(super().freeze)
+
+    def thaw(self) -> None:
+        self._loop.call_soon_threadsafe(super().thaw)
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.stop(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
+
+
+def _cut(request: web.Request) -> web.StreamResponse:
+    """Ends the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _absent(name: str) -> web.Response:
+    return _status(404, "NotFound", f'leases.coordination.k8s.io "{name}" not found')
+
+
+def _conflict(name: str, why: str) -> web.Response:
+    return _status(409, "Conflict", f'Operation cannot be fulfilled on leases.coordination.k8s.io "{name}": {why}')
+
+
+def _status(code: int, reason: str, message: str) -> web.Response:
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
+    return web.Response(status=code, text=json.dumps(body), content_type="application/json")
