@@ -73,7 +73,7 @@ class Elector:
         timing: Timing,
         lead: Callable[[Term], Awaitable[None]],
         clock: Clock | None = None,
-        stretch: Callable[[], float] = random.random,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._backend = backend
         self._epochs = epochs
@@ -81,13 +81,14 @@ class Elector:
         self._timing = timing
         self._lead = lead
         self._clock = clock or SystemClock()
-        self._stretch = stretch
+        self._draw = draw
         self._observed: LeaseRecord | None = None
         self._observed_at = self._clock.monotonic()
         self._term: Term | None = None
         self._renewed_at = 0.0  # start of the last attempt that renewed
         self._loops: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._done = asyncio.Event()
         self._ended_early = asyncio.Event()
 
     @property
@@ -107,19 +108,30 @@ class Elector:
 
     async def run(self) -> None:
         """Competes until `stop`. Never raises for a failing backend: it tries again."""
-        while not self._stopping.is_set():
-            await self.attempt()
-            if self._ended_early.is_set():
-                self._ended_early.clear()
-                await self._end_term("its loops ended")
-            pause = self._timing.retry_seconds * (1 + self._timing.jitter * self._stretch())
-            if self._term is not None:
-                pause = min(pause, max(0.0, self._give_up_at - self._clock.monotonic()))
-            await self._pause(pause)
+        try:
+            while not self._stopping.is_set():
+                await self.attempt()
+                if self._ended_early.is_set():
+                    self._ended_early.clear()
+                    await self._end_term("its loops ended")
+                await self._pause(self._pause_seconds())
+            await self._resign()
+        finally:
+            self._done.set()
 
     async def stop(self) -> None:
-        """Ends the loops first, then releases the lease, so that another may lead within a retry period."""
+        """Ends `run`: the loops end first, then the lease is released, so that another may lead at once."""
         self._stopping.set()
+        await self._done.wait()
+
+    def _pause_seconds(self) -> float:
+        """A retry period, shortened at random; less where something falls due before its end."""
+        pause = self._timing.retry_seconds * (1 - self._timing.jitter * self._draw())
+        due_at = self._give_up_at if self._term is not None else self._free_at
+        left = due_at - self._clock.monotonic()
+        return min(pause, left) if left > 0 else pause
+
+    async def _resign(self) -> None:
         if self._term is None:
             return
         await self._end_term("stopping")
@@ -154,12 +166,19 @@ class Elector:
             self._observed = record
             self._observed_at = self._clock.monotonic()
 
+    @property
+    def _free_at(self) -> float:
+        """When the lease may be taken, if it does not change until then.
+
+        The holder's own duration counts: it may be configured to trust for longer than we would.
+        """
+        duration = self._observed.duration_seconds if self._observed else 0.0
+        return self._observed_at + max(duration, self._timing.lease_seconds)
+
     def _is_free(self, record: LeaseRecord | None) -> bool:
         if record is None or not record.holder:
             return True
-        # The holder's own duration counts: it may be configured to trust for longer than we would.
-        silent_seconds = self._clock.monotonic() - self._observed_at
-        return silent_seconds >= max(record.duration_seconds, self._timing.lease_seconds)
+        return self._clock.monotonic() >= self._free_at
 
     async def _renew(self, record: LeaseRecord, started_at: float) -> None:
         """The lease is ours, known or not: the answer to the winning swap may have been lost."""

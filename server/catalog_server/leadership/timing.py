@@ -10,7 +10,7 @@ class Timing:
     `lease_seconds`: others wait so long, after the last change they saw, before they take the lease.
     `renew_deadline_seconds`: a leader that could not renew for so long gives up. Being shorter than the lease,
     it leaves the loops time to end before anybody can take over.
-    `retry_seconds`: the pause between attempts, stretched by up to a fifth at random. At least one attempt
+    `retry_seconds`: the pause between attempts, shortened by up to a fifth at random. At least one attempt
     must fit into the renew deadline.
 
     Raises `ValueError` for an order in which two replicas could lead.
