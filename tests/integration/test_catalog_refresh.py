@@ -97,9 +97,11 @@ async def test_the_same_content_writes_no_model(catalog: Catalog, monkeypatch: p
 
 async def test_a_changed_filter_is_a_change_although_the_content_is_the_same(catalog: Catalog) -> None:
     await catalog.refresh()
+    before = await catalog.state()
     await catalog.configure({"yamlCatalogPath": "c.yaml"}, excludedModels=["TWO"])
     await catalog.refresh()
     assert await catalog.names() == ["one"]
+    assert (await catalog.state()).revision != before.revision
 
 
 async def test_a_broken_model_makes_the_source_partially_available_and_is_named(catalog: Catalog) -> None:

@@ -75,9 +75,7 @@ class RefreshHandler:
         source, last = state.source, state.last
         is_good = last.status in (store.AVAILABLE, store.PARTIAL)
         try:
-            # Asking only for what changed is right as long as what is stored was understood.
-            known = last.validators if is_good else Validators()
-            reading = await self._reader.read(source.type, source.properties, known)
+            reading = await self._reader.read(source.type, source.properties, last.validators)
             if reading.content is None:
                 return last, None
             revision = _revision(reading.content, source)
@@ -86,6 +84,7 @@ class RefreshHandler:
             catalog = await asyncio.to_thread(_parse, reading.content, source)
         except Unreadable as error:
             log.warning("a source can not be used: %s", error, extra={"source": source.id})
+            # Without validators the next reading is a whole one: "not modified" would leave the error in place.
             return Outcome(store.ERROR, str(error), last.revision, Validators()), None
         status = store.PARTIAL if catalog.problems else store.AVAILABLE
         return Outcome(status, _summary(catalog.problems), revision, reading.validators), catalog
