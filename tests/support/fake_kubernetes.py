@@ -43,7 +43,7 @@ class FakeKubernetes:
         self.token: str | None = None  # with it, other bearer tokens get 401
         self.forbidden = False
         self.url = ""
-        self._lost_answers = 0
+        self.answers_to_lose = 0
         self._thawed = asyncio.Event()
         self._thawed.set()
         self._resource_version = 100
@@ -73,7 +73,7 @@ class FakeKubernetes:
 
     def lose_answers(self, count: int) -> None:
         """The next writes are applied, and the connection is cut instead of an answer."""
-        self._lost_answers = count
+        self.answers_to_lose = count
 
     def delete(self, name: str) -> None:
         """As `kubectl delete lease` does."""
@@ -118,8 +118,8 @@ class FakeKubernetes:
         if request.match_info.get("namespace") != self.namespace and request.method == "POST":
             return _status(404, "NotFound", f'namespaces "{request.match_info["namespace"]}" not found')
         answer: web.StreamResponse = await handler(request)
-        if self._lost_answers and request.method != "GET":
-            self._lost_answers -= 1
+        if self.answers_to_lose and request.method != "GET":
+            self.answers_to_lose -= 1
             return _cut(request)
         return answer
 

@@ -1,0 +1,104 @@
+"""Three replicas as processes that compete for a lease in the Kubernetes API."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration.conftest import StartReplica
+from support.fake_kubernetes import FakeKubernetesThread
+from support.postgres import wait_until
+from support.replica import ReplicaProcess
+
+MODELS = "/api/model_catalog/v1alpha1/models"
+NAME = "catalog-server"
+
+
+@pytest.fixture
+def api() -> Iterator[FakeKubernetesThread]:
+    server = FakeKubernetesThread()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def replicas(
+    api: FakeKubernetesThread, dsn: str, start_replica: StartReplica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[ReplicaProcess]:
+    monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path / "kubeconfig")))
+    started = [start_replica(name, dsn, leadership_backend="kubernetes") for name in ("one", "two", "three")]
+    for replica in started:
+        replica.wait_until_ready()
+    return started
+
+
+def leader_of(replica: ReplicaProcess) -> dict[str, Any] | None:
+    """The leader as this replica's API shows it."""
+    status, cluster = replica.get("/api/v1/cluster")
+    assert status == 200
+    leader: dict[str, Any] | None = cluster["leader"]
+    return leader
+
+
+def leading(replicas: list[ReplicaProcess]) -> list[ReplicaProcess]:
+    """Those that trust their term at this moment."""
+    return [replica for replica in replicas if replica.metric("catalog_leader")]
+
+
+def holder(api: FakeKubernetesThread) -> str:
+    return str(api.leases.get(NAME, {}).get("spec", {}).get("holderIdentity", "")).split("/")[0]
+
+
+def test_one_replica_leads_and_another_follows_with_a_higher_epoch_when_it_is_killed(
+    api: FakeKubernetesThread, replicas: list[ReplicaProcess]
+) -> None:
+    first = wait_until(lambda: leader_of(replicas[0]), what="a first leader")
+    (killed,) = [replica for replica in replicas if replica.name == first["replica"]]
+    assert holder(api) == killed.name
+    wait_until(lambda: leading(replicas) == [killed], what="one leader's trust")
+    killed.kill()
+    rest = [replica for replica in replicas if replica is not killed]
+    wait_until(lambda: leading(rest), what="a successor")
+    second = wait_until(
+        lambda: (leader := leader_of(rest[0])) and leader["replica"] != killed.name and leader, what="its term"
+    )
+    assert second["epoch"] > first["epoch"]
+    assert holder(api) == second["replica"]
+    assert api.leases[NAME]["metadata"]["annotations"]["catalog-server/epoch"] == str(second["epoch"])
+    assert api.leases[NAME]["spec"]["leaseTransitions"] == 1
+
+
+def test_without_the_api_server_nobody_leads_and_requests_go_on(
+    api: FakeKubernetesThread, replicas: list[ReplicaProcess]
+) -> None:
+    first = wait_until(lambda: leader_of(replicas[0]), what="a first leader")
+    wait_until(lambda: replicas[0].get(MODELS)[1]["size"] > 0, what="the first refresh")
+    api.freeze()
+
+    def nobody_leads() -> bool:
+        assert [replica.get(MODELS)[0] for replica in replicas] == [200, 200, 200]
+        assert all(replica.is_ready() for replica in replicas)
+        return not leading(replicas)
+
+    wait_until(nobody_leads, what="the end of the term")
+    # Longer than the lease: every other replica has asked in vain several times since.
+    asked = len(api.requests)
+    wait_until(lambda: nobody_leads() and len(api.requests) >= asked + 15, what="attempts without an answer")
+    assert nobody_leads()
+    api.thaw()
+    wait_until(lambda: len(leading(replicas)) == 1, what="a leader again")
+    second = wait_until(
+        lambda: (leader := leader_of(replicas[0])) and leader["epoch"] != first["epoch"] and leader, what="its term"
+    )
+    assert second["epoch"] > first["epoch"]
+
+
+def test_replicas_that_stop_in_order_release_the_lease(
+    api: FakeKubernetesThread, replicas: list[ReplicaProcess]
+) -> None:
+    wait_until(lambda: holder(api), what="a first leader")
+    assert [replica.stop() for replica in replicas] == [0, 0, 0]
+    assert holder(api) == ""
+    for replica in replicas:
+        assert "Unclosed" not in replica.log_path.read_text()
