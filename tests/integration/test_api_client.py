@@ -96,6 +96,7 @@ def test_a_model_is_found_in_the_list_and_by_its_name(api: ApiServer) -> None:
     status, model = api.get(f"{BASE}/sources/house/models/group/model-07")
     assert (status, model) == (200, listed)
     assert model["id"].isdigit()
+    assert isinstance(model["createTimeSinceEpoch"], str)
     assert model["source_id"] == "house"
     assert int(model["createTimeSinceEpoch"]) <= int(model["lastUpdateTimeSinceEpoch"])
     assert model["customProperties"]["accuracy"] == {"metadataType": "MetadataDoubleValue", "double_value": 2.5}
@@ -225,6 +226,7 @@ def test_a_database_that_is_gone_is_503_and_says_nothing_of_its_insides(tmp_path
         status, body = server.get(f"{BASE}/models")
         assert (status, body["code"]) == (503, "503")
         assert "hunter2" not in body["message"]
+        assert "127.0.0.1" not in body["message"]
     finally:
         server.stop()
         database.close()
