@@ -18,6 +18,8 @@ from pathlib import Path
 import psutil
 from ansible.module_utils.basic import AnsibleModule
 
+from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
+
 UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root, and HAProxy need not
 PLAIN_PATH = re.compile(r"/[\w.+@/-]*")
 SOCKET_PATH_BYTES = 100  # the kernel allows 107 for a socket; the longest name below state_dir is 19 long
@@ -37,6 +39,7 @@ def main():
     variables, project_dir = module.params["variables"], Path(module.params["project_dir"])
     problems = path_problems(variables["state_dir"]) + address_problems(variables["http_host"])
     problems += number_problems(variables, module.params["replicas_max"])
+    problems += sources_problems(Path(variables["sources_file"]))
     problems += folder_problems(variables["state_dir"], module.params["marker_file"], module.params["must_be_deployed"])
     if not problems:
         problems += port_problems(wanted_ports(variables), variables["state_dir"])
@@ -65,6 +68,17 @@ def address_problems(http_host):
         ipaddress.IPv4Address(http_host)
     except ValueError:
         return [f"http_host = {http_host}: must be an IPv4 address of this machine. Set http_host to 127.0.0.1"]
+    return []
+
+
+def sources_problems(path):
+    """What the server itself would say about its sources file."""
+    try:
+        parse_sources(path.read_bytes(), path=path, default_refresh_interval_seconds=1)
+    except OSError as error:
+        return [f"sources_file = {path}: {error.strerror}. Set sources_file to a file that you may read"]
+    except SourcesFileError as error:
+        return [f"sources_file = {error}"]
     return []
 
 
@@ -215,10 +229,7 @@ def revision(project_dir):
 
 
 def access_problems(facts, variables):
-    """What must be there, and be reached by PostgreSQL's user; the folders in the way are named."""
-    sources_file = str(variables["sources_file"])
-    if not Path(sources_file).is_file():
-        return [f"sources_file = {sources_file}: there is no such file. Set sources_file to a sources file"]
+    """What PostgreSQL's user must be able to reach; the folders in the way are named."""
     if not facts["is_root"]:
         return []
     closed = closed_folders(f"{facts['postgresql_bin']}/postgres", facts["as_user"])

@@ -52,6 +52,14 @@ def test_a_taken_port_is_refused_with_its_number_and_the_variable_to_change(depl
     assert not deployment.state_dir.exists(), "a refused deployment must leave nothing behind"
 
 
+def test_wrong_variables_are_refused_together_before_anything_is_made(deployment: Deployment) -> None:
+    wrong = {"replicas": 12, "http_host": "nowhere", "sources_file": "/no/such/file", "drain_seconds": "long"}
+    output = deployment.fail("deploy.yml", **wrong)
+    for name, value in wrong.items():
+        assert f"{name} = {value}: " in output
+    assert not deployment.state_dir.exists()
+
+
 def test_deploy_ends_with_a_table_of_three_ready_replicas_and_one_leader(deployment: Deployment) -> None:
     output = deployment.succeed("deploy.yml")
     table = output[output.index("PLAY RECAP") :]

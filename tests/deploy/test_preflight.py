@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.deployment import load_module
+from deploy.deployment import PROJECT, load_module
 
 preflight = load_module("preflight")
 
@@ -83,3 +83,13 @@ def test_a_folder_that_is_not_a_deployment_is_refused(tmp_path: Path) -> None:
 def test_a_state_folder_that_would_break_a_configuration_file_is_refused(path: str) -> None:
     (problem,) = preflight.path_problems(path)
     assert problem.startswith(f"state_dir = {path}: ")
+
+
+def test_a_sources_file_that_the_server_cannot_use_is_refused_in_its_words(tmp_path: Path) -> None:
+    path = tmp_path / "sources.yaml"
+    (problem,) = preflight.sources_problems(path)
+    assert problem.startswith(f"sources_file = {path}: No such file")
+    path.write_text("catalogs: [oops")
+    (problem,) = preflight.sources_problems(path)
+    assert problem.startswith(f"sources_file = {path}: not YAML")
+    assert preflight.sources_problems(PROJECT / "samples" / "catalog" / "sources.yaml") == []
