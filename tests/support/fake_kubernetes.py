@@ -64,6 +64,13 @@ class FakeKubernetes:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @property
+    def open_connections(self) -> int:
+        """Of clients, idle ones too."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        return len(self._runner.server.connections)
+
     def freeze(self) -> None:
         """From now on it accepts requests and answers none; those that arrive meanwhile are never applied."""
         self._thawed.clear()
@@ -144,7 +151,7 @@ class FakeKubernetes:
         if current is None and not metadata.get("uid"):
             metadata["uid"] = str(uuid4())
             return web.json_response(self._store(name, lease), status=201)
-        if current is None or metadata.get("uid", current["metadata"]["uid"]) != current["metadata"]["uid"]:
+        if current is None or (metadata.get("uid") or current["metadata"]["uid"]) != current["metadata"]["uid"]:
             return _conflict(name, "Precondition failed: UID in precondition differs from UID in object meta")
         if not metadata.get("resourceVersion"):
             return _status(422, "Invalid", "metadata.resourceVersion: must be specified for an update")

@@ -85,7 +85,7 @@ async def candidates(api: FakeKubernetes, sqlite_dsn: str) -> AsyncIterator[Cand
 
 async def until(condition: Callable[[], bool], what: str) -> None:
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             while not condition():  # noqa: ASYNC110  # the events are those of several parts
                 await asyncio.sleep(0.01)
     except TimeoutError:
