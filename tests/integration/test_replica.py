@@ -22,6 +22,12 @@ def config_reason(replica: ReplicaProcess) -> str:
     return (body["checks"]["config"]["reason"] or "") if status else ""
 
 
+def identities(replica: ReplicaProcess) -> list[str]:
+    """Of the replicas that the database knows of."""
+    status, body = replica.get("/api/v1/cluster")
+    return [row["id"] for row in body["replicas"]] if status == 200 else []
+
+
 def serves_models(replica: ReplicaProcess) -> bool:
     status, body = replica.get(MODELS)
     return status == 200 and body["size"] > 0
@@ -71,14 +77,28 @@ def test_sighup_reads_the_configuration_again_and_a_bad_one_keeps_the_old_at_wor
     assert serves_models(replica) or replica.get(MODELS)[0] == 200
 
     config.write_text("replica_timeout_seconds: 3\n")
-    identity = replica.get("/api/v1/cluster")[1]["replicas"][0]["id"]
+    (identity,) = wait_until(lambda: identities(replica), what="the replica's row")
     replica.signal(signal.SIGHUP)
     wait_until(
-        lambda: identity not in [row["id"] for row in replica.get("/api/v1/cluster")[1]["replicas"]],
+        lambda: (found := identities(replica)) and identity not in found,
         what="the new runtime to take over",
     )
     assert config_reason(replica) == ""
     assert replica.is_ready()
+
+
+def test_a_reload_on_sqlite_hands_the_database_over(
+    sqlite_dsn: str, start_replica: StartReplica, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("jobs_concurrency: 1\n")
+    replica = start_replica("sqlite-reload", sqlite_dsn, config_file=str(config))
+    replica.wait_until_ready()
+    (identity,) = wait_until(lambda: identities(replica), what="the replica's row")
+    config.write_text("jobs_concurrency: 2\n")
+    replica.signal(signal.SIGHUP)
+    wait_until(lambda: replica.get("/api/v1/cluster")[1]["replicas"][0]["id"] != identity, what="the new runtime's row")
+    wait_until(replica.is_ready, what="readiness of the new runtime")
 
 
 def test_a_setting_that_needs_a_restart_is_refused_by_name(

@@ -28,11 +28,16 @@ class Loop(Protocol):
 
 
 async def run_loops(loops: Sequence[Loop], term: Term) -> None:
-    """Runs all loops until cancelled (the elector does, when the term ends) or fenced."""
+    """Runs all loops until cancelled, which the elector does when the term ends, or until one is fenced."""
     with log_context(epoch=term.epoch):
-        async with asyncio.TaskGroup() as group:
-            for loop in loops:
-                group.create_task(_run(loop, term), name=f"singleton-{loop.name}")
+        tasks = [asyncio.create_task(_run(loop, term), name=f"singleton-{loop.name}") for loop in loops]
+        try:
+            # A loop returns only when it is fenced; a successor leads, so the others have nothing to do either.
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _run(loop: Loop, term: Term) -> None:
@@ -40,7 +45,6 @@ async def _run(loop: Loop, term: Term) -> None:
         try:
             await loop.tick(term)
         except Fenced:
-            # A successor leads: nothing this term does can have an effect any more.
             metrics.FENCED_WRITES.labels(loop.name).inc()
             log.warning("a singleton write was refused: the term has been succeeded", extra={"loop": loop.name})
             return
