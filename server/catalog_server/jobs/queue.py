@@ -13,6 +13,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import peewee
+
 from catalog_server.db import Session
 from catalog_server.jobs import statements
 from catalog_server.jobs.job import STATES, Attempt, Claim, Job, Outcome, State
@@ -169,7 +171,7 @@ class Queue:
             [claim],
             outcome="failed",
             assignment=f"{assignment}, last_error = %(error)s",
-            error=error[:MAX_ERROR_CHARACTERS],
+            error=_storable(error),
             pause_seconds=pause_seconds,
         )
         if not ended:
@@ -246,23 +248,23 @@ class Queue:
 
         Returns None for a job in another state, or whose dedupe key a live job has by now.
         """
-        with session.transaction():
-            retried = session.execute(
-                f"""
-                UPDATE jobs SET state = 'available', max_attempts = attempt + %(attempts)s,
-                    run_at = {session.dialect.now}, finished_at = NULL
-                WHERE id = %(id)s AND state IN ('dead', 'cancelled') AND NOT EXISTS (
-                    SELECT 1 FROM jobs AS live WHERE live.kind = jobs.kind AND live.dedupe_key = jobs.dedupe_key
-                    AND live.state IN ('available', 'running'))
-                """,
-                id=job_id,
-                attempts=attempts,
-            )
-            job = self.get(session, job_id)
-            if not retried or job is None:
-                return None
-            self._notify(session, job.kind)
-            return job
+        try:
+            with session.transaction():
+                retried = session.execute(
+                    f"""
+                    UPDATE jobs SET state = 'available', max_attempts = attempt + %(attempts)s,
+                        run_at = {session.dialect.now}, finished_at = NULL
+                    WHERE id = %(id)s AND state IN ('dead', 'cancelled')
+                    """,
+                    id=job_id,
+                    attempts=attempts,
+                )
+                job = self.get(session, job_id) if retried else None
+                if job is not None:
+                    self._notify(session, job.kind)
+                return job
+        except peewee.IntegrityError:  # the unique index on live jobs' dedupe keys
+            return None
 
     def get(self, session: Session, job_id: int, *, lock: bool = False) -> Job | None:
         """One job by id."""
@@ -339,3 +341,8 @@ class Queue:
     def _notify(self, session: Session, kind: str) -> None:
         if session.dialect.name == "postgresql":
             session.execute("SELECT pg_notify(%(channel)s, %(kind)s)", channel=CHANNEL, kind=kind)
+
+
+def _storable(text: str) -> str:
+    """As much of an error as is kept, without what no database stores: NUL, surrogates."""
+    return text[:MAX_ERROR_CHARACTERS].replace("\0", "?").encode(errors="replace").decode()

@@ -68,6 +68,7 @@ class Worker:
         self._running: dict[int, asyncio.Task[None]] = {}  # tokens whose handler is at work -> the runner
         self._lost: set[int] = set()  # tokens whose runner is to be stopped
         self._pending: asyncio.Queue[Claim] = asyncio.Queue()
+        self._waiting: set[int] = set()  # tokens in `_pending`
         self._finished: list[Claim] = []
         self._run_seconds = HOLD_SECONDS  # moving average per job
         self._wake = asyncio.Event()
@@ -112,8 +113,10 @@ class Worker:
 
     async def _fetch(self) -> None:
         while True:
-            room = self._capacity() - len(self._held)
-            if room < max(1, self._capacity() // 2):
+            capacity = self._capacity()
+            room = capacity - len(self._held)
+            # While all runners are busy, wait for a batch that is worth a round trip; an idle one does not wait.
+            if room < 1 or (len(self._held) >= self._concurrency and room < capacity // 2):
                 self._room.clear()
                 await self._room.wait()
                 continue
@@ -156,6 +159,7 @@ class Worker:
     def _accept(self, claims: list[Claim]) -> None:
         for claim in claims:
             self._held[claim.token] = claim
+            self._waiting.add(claim.token)
             self._pending.put_nowait(claim)
             metrics.JOB_PICKUP.labels(claim.job.kind).observe(claim.pickup_seconds)
 
@@ -168,6 +172,7 @@ class Worker:
         count = 0
         while True:
             claim = await self._pending.get()
+            self._waiting.discard(claim.token)
             if claim.token not in self._held:
                 continue  # lost while it waited
             started = loop.time()
@@ -176,9 +181,14 @@ class Worker:
             except asyncio.CancelledError:
                 if claim.token not in self._lost:
                     raise  # the worker stops; `stop` hands the claim back
-                task.uncancel()
                 self._lost.discard(claim.token)
+                if task.uncancel():
+                    raise  # it stops as well
                 log.warning("stopped a job whose claim was lost", extra={"job_id": claim.job.id})
+            except Exception as error:
+                # A runner outlives whatever happens to one job; the claim, without heartbeats, expires.
+                log.error("its end is left to the rescuer: %s", error, extra={"job_id": claim.job.id})
+                self._forget([claim])
             self._run_seconds += 0.05 * (loop.time() - started - self._run_seconds)
             count += 1
             if count % YIELD_EVERY == 0:
@@ -187,16 +197,20 @@ class Worker:
     async def _handle(self, claim: Claim, runner: asyncio.Task[None]) -> None:
         job = claim.job
         with log_context(job_id=job.id, kind=job.kind):
+            failure: BaseException | None = None
             self._running[claim.token] = runner
             try:
                 effect = await self._handlers[job.kind].run(job)
-            except Exception as error:
-                log.warning("attempt %d of %d failed: %s", job.attempt, job.max_attempts, error, exc_info=True)
-                await self._fail(claim, error)
-                return
+            except (Exception, asyncio.CancelledError) as error:
+                failure = error
             finally:
                 del self._running[claim.token]
-            if effect is None:
+            if runner.cancelling():
+                raise asyncio.CancelledError  # by this worker, even if the handler made something else of it
+            if failure is not None:
+                log.warning("attempt %d of %d failed: %s", job.attempt, job.max_attempts, failure, exc_info=failure)
+                await self._fail(claim, failure)
+            elif effect is None:
                 self._finished.append(claim)
                 self._to_complete.set()
             else:
@@ -215,10 +229,8 @@ class Worker:
             if await self._was_completed([claim]) != {claim.token}:
                 self._report_stale([claim], "completion")
                 return
-        except DatabaseUnavailable as error:
-            log.error("the completion is left to the rescuer: %s", error)
-            self._forget([claim])
-            return
+        except DatabaseUnavailable:
+            raise
         except Exception as error:
             log.warning("the effect of attempt %d failed: %s", claim.job.attempt, error, exc_info=True)
             await self._fail(claim, error)
@@ -226,7 +238,7 @@ class Worker:
         self._end(claim, "completed")
         log.info("completed", extra={"attempt": claim.job.attempt})
 
-    async def _fail(self, claim: Claim, error: Exception) -> None:
+    async def _fail(self, claim: Claim, error: BaseException) -> None:
         pause_seconds = self._retry.pause_seconds(claim.job.attempt)
         text = f"{type(error).__name__}: {error}"
         try:
@@ -238,10 +250,6 @@ class Worker:
             )
         except StaleClaim:
             self._report_stale([claim], "failure")
-            return
-        except DatabaseUnavailable as unavailable:
-            log.error("the failure is left to the rescuer: %s", unavailable)
-            self._forget([claim])
             return
         self._end(claim, "failed")
         if state == "dead":
@@ -266,7 +274,7 @@ class Worker:
             if stale:
                 completed = await self._was_completed(stale)
                 stale = [claim for claim in stale if claim.token not in completed]
-        except DatabaseUnavailable as error:
+        except Exception as error:
             log.error("completions are left to the rescuer: %s", error)
             self._forget(batch)
             return
@@ -356,7 +364,9 @@ class Worker:
             if runner is not None:
                 self._lost.add(claim.token)
                 runner.cancel()
-                self._report_stale([claim], "heartbeat")
+            elif claim.token not in self._waiting:
+                continue  # its end is being written, and the answer will tell
+            self._report_stale([claim], "heartbeat")
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
