@@ -12,6 +12,7 @@ from catalog_server.migrations import MigrationError, Runner
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+REFUSED_RETRY_MAX_SECONDS = 30.0  # a version that fails is not tried again and again on a busy database
 
 
 class SchemaKeeper:
@@ -27,6 +28,7 @@ class SchemaKeeper:
 
     async def prepare(self) -> None:
         """Returns once the schema fits this server; until then tries again, since the cause may be mended."""
+        pause_seconds = RETRY_SECONDS
         while True:
             try:
                 if self._settings.is_sqlite and self._lock is None:
@@ -38,10 +40,15 @@ class SchemaKeeper:
             except SecondReplicaRefused as error:
                 self.refusal = str(error)
                 log.error("refused: %s", error)
-            except (MigrationError, DatabaseUnavailable) as error:
+            except DatabaseUnavailable as error:
+                self.progress = str(error)
+                log.warning("the schema can not be looked at: %s", error)
+                pause_seconds = RETRY_SECONDS
+            except MigrationError as error:
                 self.progress = str(error)
                 log.error("the schema is not ready: %s", error)
-            await asyncio.sleep(RETRY_SECONDS)
+                pause_seconds = min(2 * pause_seconds, REFUSED_RETRY_MAX_SECONDS)
+            await asyncio.sleep(pause_seconds)
 
     def stop(self) -> None:
         """Ends a migration's waits, so that shutdown need not wait for them, and frees a SQLite database."""
