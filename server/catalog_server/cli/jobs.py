@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import click
@@ -82,7 +83,7 @@ def _say(job: Job | None, job_id: int, as_json: bool, refusal: str) -> None:
 
 
 def _dump(document: Any) -> str:
-    return json.dumps(document, indent=2, default=str)
+    return json.dumps(document, indent=2, default=datetime.isoformat)
 
 
 def _text(value: Any) -> str:
