@@ -1,10 +1,12 @@
 """Settings: where they come from, what is refused, and what a person is told."""
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from catalog_server.cli.config import reference_markdown
+from catalog_server.cli.config import config, reference_markdown
 from catalog_server.config import InvalidConfiguration, Problem, listen_address, load_settings
 
 DSN = "postgresql://user:hunter2@127.0.0.1:5432/catalog"
@@ -137,6 +139,30 @@ def test_the_listen_address_survives_other_mistakes(monkeypatch: pytest.MonkeyPa
     assert listen_address() == ("127.0.0.1", 9003)
     monkeypatch.setenv("CATALOG_HTTP_PORT", "high")
     assert listen_address() == ("127.0.0.1", 8080)
+
+
+def test_config_check_names_every_problem_and_hides_secrets() -> None:
+    result = CliRunner().invoke(config, ["check"], env={"CATALOG_HTTP_PORT": "0", "CATALOG_JOBS_CONCURENCY": "1"})
+    assert result.exit_code == 1
+    assert "http_port" in result.output
+    assert "CATALOG_JOBS_CONCURENCY" in result.output
+    assert "hunter2" not in result.output
+    valid = CliRunner().invoke(config, ["check", "--json"])
+    assert valid.exit_code == 0
+    assert json.loads(valid.output)["settings"]["jobs_concurrency"] == 4
+    assert "hunter2" not in valid.output
+
+
+def test_config_check_reads_the_sources_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "sources.yaml"
+    for content in (None, "catalogs: [{id: a, type: yaml}"):
+        if content is not None:
+            path.write_text(content)
+        result = CliRunner().invoke(config, ["check", "--json"], env={"CATALOG_SOURCES_FILE": str(path)})
+        assert result.exit_code == 1
+        (problem,) = json.loads(result.output)["problems"]
+        assert problem["field"] == "sources_file"
+        assert str(path) in problem["value"]
 
 
 def test_the_reference_in_the_documentation_is_current() -> None:

@@ -1,15 +1,18 @@
 """catalog-server config"""
 
 import json
+from dataclasses import asdict
 
 import click
 from pydantic.fields import FieldInfo
 
+from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
 from catalog_server.config import (
     CONFIG_FILE_VARIABLE,
     FIXED_FIELDS,
     SECRET_FIELDS,
     InvalidConfiguration,
+    Problem,
     Settings,
     load_settings,
 )
@@ -23,21 +26,37 @@ def config() -> None:
 @config.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(as_json: bool) -> None:
-    """Validate the configuration; exit 1 and name every problem if it is invalid."""
+    """Validate the configuration and the sources file; exit 1 and name every problem if one is invalid."""
     try:
         settings = load_settings()
+        problems = _sources_problems(settings)
     except InvalidConfiguration as error:
-        if as_json:
-            problems = [vars(problem) for problem in error.problems]
-            click.echo(json.dumps({"valid": False, "problems": problems}, indent=2))
-        else:
-            for problem in error.problems:
-                click.echo(str(problem), err=True)
-        raise SystemExit(1) from None
+        problems = error.problems
     if as_json:
-        click.echo(json.dumps({"valid": True, "settings": settings.model_dump(mode="json")}, indent=2))
-    else:
+        shown = {"settings": settings.model_dump(mode="json")} if not problems else {}
+        document = {"valid": not problems, "problems": [asdict(problem) for problem in problems]} | shown
+        click.echo(json.dumps(document, indent=2))
+    elif not problems:
         click.echo("The configuration is valid.")
+    else:
+        for problem in problems:
+            click.echo(str(problem), err=True)
+    if problems:
+        raise SystemExit(1)
+
+
+def _sources_problems(settings: Settings) -> list[Problem]:
+    """A running server only logs these and keeps the sources it has; before a start they are worth stopping for."""
+    path = settings.sources_file
+    if path is None:
+        return []
+    try:
+        parse_sources(path.read_bytes(), path=path, default_refresh_interval_seconds=settings.refresh_interval_seconds)
+    except OSError as error:
+        return [Problem("sources_file", str(path), f"cannot be read ({error.strerror})", "Name a readable file")]
+    except SourcesFileError as error:
+        return [Problem("sources_file", str(path), problem, "Then check again") for problem in error.problems]
+    return []
 
 
 @config.command()
