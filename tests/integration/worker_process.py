@@ -23,6 +23,7 @@ DEFAULTS = {
     "heartbeat_seconds": 0.25,
     "poll_seconds": 0.2,
     "rescue_seconds": 0.1,
+    "deadline_seconds": 10.0,
     "listen": True,
     "grace_seconds": 0.1,
 }
@@ -100,7 +101,10 @@ class WorkerProcess:
 
 async def main(settings: dict[str, Any]) -> None:
     def pool(purpose: str, size: int) -> Database:
-        return Database(settings["dsn"], purpose=purpose, size=size, deadline_seconds=10, connect_timeout_seconds=5)
+        seconds = settings["deadline_seconds"]
+        return Database(
+            settings["dsn"], purpose=purpose, size=size, deadline_seconds=seconds, connect_timeout_seconds=seconds / 2
+        )
 
     database, heartbeat_database, queue = pool("worker", 3), pool("heartbeat", 1), Queue()
     worker = Worker(
