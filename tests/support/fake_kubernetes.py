@@ -44,6 +44,7 @@ class FakeKubernetes:
         self.forbidden = False
         self.url = ""
         self.answers_to_lose = 0
+        self._reads_together: asyncio.Barrier | None = None
         self._thawed = asyncio.Event()
         self._thawed.set()
         self._resource_version = 100
@@ -81,6 +82,10 @@ class FakeKubernetes:
     def lose_answers(self, count: int) -> None:
         """The next writes are applied, and the connection is cut instead of an answer."""
         self.answers_to_lose = count
+
+    def answer_reads_together(self, count: int) -> None:
+        """The next reads wait for each other, so that all their readers know the same version."""
+        self._reads_together = asyncio.Barrier(count)
 
     def delete(self, name: str) -> None:
         """As `kubectl delete lease` does."""
@@ -132,7 +137,11 @@ class FakeKubernetes:
 
     async def _get(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        return web.json_response(self.leases[name]) if name in self.leases else _absent(name)
+        answer = web.json_response(self.leases[name]) if name in self.leases else _absent(name)
+        if self._reads_together is not None:
+            await self._reads_together.wait()
+            self._reads_together = None
+        return answer
 
     # Invariant: the handlers compare and write without an await between, so writers take turns.
 

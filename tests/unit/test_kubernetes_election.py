@@ -35,6 +35,9 @@ class Candidates:
             )
             for number, backend in enumerate(self.backends)
         ]
+        self.runs: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
         self.runs = [asyncio.create_task(elector.run()) for elector in self.electors]
 
     async def _lead(self, term: Term) -> None:
@@ -58,9 +61,9 @@ class Candidates:
         return len(self.terms) == number and (leader := self.leader()) is not None and leader.term == self.terms[-1]
 
     async def close(self) -> None:
-        for elector, run in zip(self.electors, self.runs, strict=True):
+        for elector in self.electors:
             await elector.stop()
-            await run
+        await asyncio.gather(*self.runs)
         for backend in self.backends:
             await backend.close()
 
@@ -75,12 +78,19 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 
 @pytest.fixture
-async def candidates(api: FakeKubernetes, sqlite_dsn: str) -> AsyncIterator[Candidates]:
+async def idle_candidates(api: FakeKubernetes, sqlite_dsn: str) -> AsyncIterator[Candidates]:
+    """For tests that make the attempts themselves."""
     database = Database(sqlite_dsn, purpose="election", size=1, deadline_seconds=5, connect_timeout_seconds=5)
     competing = Candidates(database)
     yield competing
     await competing.close()
     await asyncio.to_thread(database.close)
+
+
+@pytest.fixture
+def candidates(idle_candidates: Candidates) -> Candidates:
+    idle_candidates.start()
+    return idle_candidates
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -99,6 +109,20 @@ def in_order(terms: list[Term]) -> bool:
 
 def renewals(api: FakeKubernetes) -> int:
     return sum(request.method == "PUT" for request in api.requests)
+
+
+@pytest.mark.parametrize("lease_exists", [False, True])
+async def test_of_three_who_saw_the_same_free_lease_one_leads(
+    api: FakeKubernetes, idle_candidates: Candidates, lease_exists: bool
+) -> None:
+    if lease_exists:
+        api.put(NAME, metadata={"annotations": {EPOCH_ANNOTATION: "5"}}, spec={"leaseDurationSeconds": 1})
+    api.answer_reads_together(3)
+    await asyncio.gather(*(elector.attempt() for elector in idle_candidates.electors))
+    writes = [request for request in api.requests if request.method != "GET"]
+    assert len(writes) == 3, "they did not race"
+    assert len(idle_candidates.trusting()) == 1
+    assert idle_candidates.most_trusting == 1
 
 
 async def test_one_of_three_leads_and_keeps_the_lease_by_renewing_it(

@@ -2,12 +2,19 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from catalog_server.leadership import Conflict, LeaseRecord
 from catalog_server.leadership.kubernetes_lease import EPOCH_ANNOTATION, KubernetesLease, KubernetesRefusal
@@ -250,3 +257,87 @@ async def test_neither_a_pod_nor_a_kubeconfig_is_said_so(monkeypatch: pytest.Mon
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(KubernetesRefusal, match="this is no pod"):
         await KubernetesLease(NAME).get()
+
+
+@pytest.fixture
+async def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeKubernetes]:
+    """The API server as a pod finds it: TLS, and a service account in `tmp_path`."""
+    key = tmp_path / "key.pem"
+    write_certificate(tmp_path / "ca.crt", key)
+    (tmp_path / "token").write_text("first")
+    (tmp_path / "namespace").write_text("models\n")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "ca.crt", key)
+    server = FakeKubernetes()
+    await server.start(context)
+    server.token = "first"
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", server.url.rsplit(":", 1)[1])
+    yield server
+    await server.stop()
+
+
+async def test_a_pod_uses_its_service_account_and_its_own_namespace(pod: FakeKubernetes, tmp_path: Path) -> None:
+    lease = KubernetesLease(NAME, service_account=tmp_path)
+    try:
+        await lease.create(MINE)
+        assert pod.leases[NAME]["metadata"]["namespace"] == "models"
+        assert {request.token for request in pod.requests} == {"first"}
+    finally:
+        await lease.close()
+
+
+async def test_a_pods_rotated_token_is_read_before_the_old_one_is_refused(
+    pod: FakeKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubernetes_asyncio.config.incluster_config.TOKEN_REFRESH_PERIOD", timedelta(0))
+    lease = KubernetesLease(NAME, service_account=tmp_path)
+    try:
+        held = await lease.create(MINE)
+        (tmp_path / "token").write_text("second")
+        pod.token = "second"
+        await lease.update(MINE, held)
+        assert [request.token for request in pod.requests] == ["first", "second"]
+    finally:
+        await lease.close()
+
+
+async def test_a_pods_token_that_was_revoked_early_is_read_again_after_one_refusal(
+    pod: FakeKubernetes, tmp_path: Path
+) -> None:
+    lease = KubernetesLease(NAME, service_account=tmp_path)
+    try:
+        held = await lease.create(MINE)
+        (tmp_path / "token").write_text("second")
+        pod.token = "second"
+        with pytest.raises(KubernetesRefusal, match="401"):
+            await lease.update(MINE, held)
+        await lease.update(MINE, held)
+    finally:
+        await lease.close()
+
+
+async def test_a_pod_without_a_service_account_token_says_so(pod: FakeKubernetes, tmp_path: Path) -> None:
+    (tmp_path / "token").unlink()
+    with pytest.raises(KubernetesRefusal, match="token file does not exist"):
+        await KubernetesLease(NAME, service_account=tmp_path).get()
+
+
+def write_certificate(certificate: Path, key: Path) -> None:
+    """For 127.0.0.1, signed by itself."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fake")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, secret.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(secret.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(secret.public_key()), critical=False)
+        .sign(secret, hashes.SHA256())
+    )
+    certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+    key.write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

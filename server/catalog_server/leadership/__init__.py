@@ -5,7 +5,7 @@ table of the database, or a Kubernetes Lease); `Fence` keeps the epoch in the da
 
 Guarantees:
 * At most one replica trusts a term at any time, as long as monotonic clocks run at the same rate within a
-  tenth of the lease.
+  tenth of the lease, and nobody deletes or frees the lease by hand.
 * Epochs only grow, in the order in which the lease was won, also if the lease is deleted by hand, an answer
   is lost, or a winner is paused before it took its epoch.
 * Whatever happens to clocks, a transaction guarded by a term's epoch commits only while no later epoch is

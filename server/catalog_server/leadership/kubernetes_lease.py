@@ -168,7 +168,9 @@ class KubernetesLease:
         configuration = Configuration()
         try:
             namespace = await self._configure(configuration)
-            return ApiClient(configuration), namespace
+            client = ApiClient(configuration)
+            client.user_agent = "catalog-server"  # as audit logs show it
+            return client, namespace
         except Exception as error:  # the loaders raise whatever they stumble over
             raise KubernetesRefusal(
                 f"no usable Kubernetes configuration: {error or type(error).__name__}. Run in a pod with a service "
