@@ -8,7 +8,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from bench import http, jobs, pgbench
+from bench import http, jobs, leadership, pgbench
 from bench.processes import ROOT, postgres
 
 
@@ -16,8 +16,9 @@ from bench.processes import ROOT, postgres
 @click.option("--json", "json_file", type=click.Path(path_type=Path), default=ROOT / "bench/results/latest.json",
               show_default="bench/results/latest.json", help="Where the raw figures go.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A tenth of the work: to see that it runs, not to quote.")
-def main(json_file: Path, quick: bool) -> None:
-    """Measure jobs, their pick-up and rescue, and the API, each beside its yardstick."""
+@click.option("--seed", default=1, show_default=True, help="Of the phases at which the leader is killed.")
+def main(json_file: Path, quick: bool, seed: int) -> None:
+    """Measure jobs, their pick-up and rescue, fail-over and the API, each beside its yardstick."""
     scale = 10 if quick else 1
     with postgres() as server:
         _say("one worker process drains the queue")
@@ -30,9 +31,13 @@ def main(json_file: Path, quick: bool) -> None:
         pickup = jobs.pickup(server, jobs=1000 // scale)
         _say("a worker is killed")
         rescue = jobs.rescue(server, jobs=4)
+        kills = 1 if quick else 10
+        _say(f"the leader is killed {kills} times, and stopped {kills} times")
+        terms = leadership.fail_over(server, kills=kills, seed=seed)
         _say("the API against a bare handler")
         api = http.compare(server, requests=2000 // scale, rounds=2 if quick else 5)
-    figures = {"drain_one": one, "drain_three": three, "pgbench": raw, "pickup": pickup, "rescue": rescue, "http": api}
+    figures = {"drain_one": one, "drain_three": three, "pgbench": raw, "pickup": pickup, "rescue": rescue}
+    figures |= {"leadership": terms, "http": api}
     json_file.parent.mkdir(parents=True, exist_ok=True)
     machine = {"python": platform.python_version(), "machine": platform.machine()}
     json_file.write_text(json.dumps({"machine": machine, "quick": quick} | figures, indent=2) + "\n")
@@ -70,6 +75,7 @@ def _rows(figures: dict[str, dict[str, Any]]) -> list[tuple[str, str, str, str]]
             f"claim lease + 1 s: {bound:g} s",
             f"{rescue['last_started_after_seconds'] / bound:.2f}",
         ),
+        *_leadership_rows(figures["leadership"]),
         (
             f"GET /models, {api['concurrency']} clients",
             f"{api['api']['requests_per_second']:,.0f} requests/s",
@@ -81,6 +87,32 @@ def _rows(figures: dict[str, dict[str, Any]]) -> list[tuple[str, str, str, str]]
             f"{api['api']['p99_ms']:.1f} ms",
             f"bare handler: {bare['p99_ms']:.1f} ms",
             f"{api['p99_ratio']:.2f} (API : bare)",
+        ),
+    ]
+
+
+def _leadership_rows(terms: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    bound, retry = terms["lease_seconds"] + terms["retry_seconds"], terms["retry_seconds"]
+    killed, stopped = max(terms["sigkill_seconds"]), max(terms["sigterm_seconds"])
+    leaderless = max(terms["sigterm_leaderless_seconds"])
+    return [
+        (
+            f"SIGKILL of the leader to the next, maximum of {terms['kills']}",
+            f"{killed:.2f} s",
+            f"lease + retry period: {bound:g} s",
+            f"{killed / bound:.2f}",
+        ),
+        (
+            f"SIGTERM of the leader to the next, maximum of {terms['kills']}",
+            f"{stopped:.2f} s",
+            f"drain + retry period: {terms['drain_seconds'] + retry:g} s",
+            f"{stopped / (terms['drain_seconds'] + retry):.2f}",
+        ),
+        (
+            "... of which nobody led, maximum",
+            f"{leaderless:.2f} s",
+            f"retry period: {retry:g} s",
+            f"{leaderless / retry:.2f}",
         ),
     ]
 
