@@ -11,7 +11,7 @@ import peewee
 import pytest
 
 from catalog_server.db import Database, DatabaseUnavailable, Session
-from catalog_server.jobs import Claim, Effect, Job, Queue, Rescuer, RetryPolicy, Worker
+from catalog_server.jobs import Claim, Effect, Job, Listener, Queue, Rescuer, RetryPolicy, Worker
 from catalog_server.migrations import upgrade_to_head
 from catalog_server.observability import metrics
 from integration.test_worker_processes import assert_every_effect_once
@@ -298,3 +298,33 @@ def test_workers_recover_from_a_frozen_database_with_each_effect_once(
         assert_every_effect_once(session, 300)
     database.close_this_thread()
     database.close()
+
+
+async def test_a_listener_notices_that_its_database_fell_silent_and_listens_again(
+    freezable: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    dsn = freezable.dsn(freezable.create_database())
+    await asyncio.to_thread(upgrade_to_head, dsn)
+    database = Database(dsn, purpose="test", size=1, deadline_seconds=10, connect_timeout_seconds=5)
+    wakes: asyncio.Queue[None] = asyncio.Queue()
+
+    def on_wake() -> None:
+        wakes.put_nowait(None)
+
+    listening = asyncio.create_task(Listener(dsn, on_wake=on_wake, check_seconds=1, deadline_seconds=0.5).run())
+    try:
+        async with asyncio.timeout(BOUND_SECONDS):
+            await wakes.get()  # connected
+            freezable.pause()
+            while "no connection that listens" not in caplog.text:  # noqa: ASYNC110 - the log has no event
+                await asyncio.sleep(0.02)
+            freezable.resume()
+            while not wakes.empty():
+                wakes.get_nowait()
+            await wakes.get()  # connected again
+            await database.run(lambda session: Queue().enqueue(session, "a"))
+            await wakes.get()
+    finally:
+        freezable.resume()
+        listening.cancel()
+        await asyncio.to_thread(database.close)

@@ -20,5 +20,6 @@ class Handler(Protocol):
         """Everything outside of the database: read, fetch, compute. It may be repeated after a crash.
 
         Returns what is to be written, which is committed together with the job's completion; None if nothing
-        is. Raising fails the attempt.
+        is. It is called again where the database did not answer, so it must not depend on an earlier call.
+        Raising, here or in the effect, fails the attempt.
         """
