@@ -100,11 +100,13 @@ def test_a_completion_counts_once_and_keeps_its_ledger_row(session: Session) -> 
     assert done.finished_at is not None
 
 
-def test_an_effect_under_a_stale_claim_is_undone(session: Session) -> None:
-    job, _ = queue.enqueue(session, "a", {"effects": 0})
-    (stale,) = claim(session)
+def test_a_stale_claim_changes_nothing_while_another_holds_the_job(session: Session) -> None:
+    job, _ = queue.enqueue(session, "a")
+    (stale,) = claim(session, worker_id="slow")
     expire(session, job.id)
     assert queue.rescue(session) == [job.id]
+    (valid,) = claim(session, worker_id="heir")
+    before = stored(session, job)
 
     def effect_and_completion() -> None:
         with session.transaction():
@@ -113,7 +115,15 @@ def test_an_effect_under_a_stale_claim_is_undone(session: Session) -> None:
 
     with pytest.raises(StaleClaim):
         effect_and_completion()
+    with pytest.raises(StaleClaim):
+        queue.fail(session, stale, "boom", pause_seconds=0)
+    assert queue.complete(session, [stale]) == set()
+    assert queue.release(session, [stale]) == set()
+    assert queue.heartbeat(session, [stale], lease_seconds=3600) == set()
+    assert stored(session, job) == before
     assert queue.page(session, kind="effect") == []
+    assert queue.complete(session, [stale, valid]) == {valid.token}
+    assert outcomes(session, job) == ["rescued", "completed"]
 
 
 def test_an_attempt_that_fails_runs_again_after_its_pause_and_is_dead_after_the_last(session: Session) -> None:
