@@ -9,6 +9,7 @@ import click
 from tabulate import tabulate
 
 from catalog_server.cli.session import database_session
+from catalog_server.db import Session
 from catalog_server.jobs import STATES, Job, Queue
 
 
@@ -43,10 +44,8 @@ def list_jobs(state: Any, kind: str | None, limit: int, as_json: bool) -> None:
 def show(job_id: int, as_json: bool) -> None:
     """Show one job with its execution history."""
     with database_session() as (session, _):
-        job = Queue().get(session, job_id)
+        job = _find(session, job_id)
         attempts = Queue().attempts(session, job_id)
-    if job is None:
-        raise click.ClickException(f"there is no job {job_id}. See: catalog-server jobs list")
     document = asdict(job) | {"attempts": [asdict(attempt) for attempt in attempts]}
     if as_json:
         click.echo(_dump(document))
@@ -62,6 +61,7 @@ def show(job_id: int, as_json: bool) -> None:
 def retry(job_id: int, as_json: bool) -> None:
     """Run a dead or cancelled job again."""
     with database_session() as (session, settings):
+        _find(session, job_id)
         job = Queue().retry(session, job_id, attempts=settings.jobs_max_attempts)
     _say(job, job_id, as_json, "it is not dead or cancelled, or a job with its key is live")
 
@@ -72,8 +72,16 @@ def retry(job_id: int, as_json: bool) -> None:
 def cancel(job_id: int, as_json: bool) -> None:
     """Cancel a job; one that is running loses its claim, and its effect is not committed."""
     with database_session() as (session, _):
+        _find(session, job_id)
         job = Queue().cancel(session, job_id)
     _say(job, job_id, as_json, "it is not available or running")
+
+
+def _find(session: Session, job_id: int) -> Job:
+    job = Queue().get(session, job_id)
+    if job is None:
+        raise click.ClickException(f"there is no job {job_id}. See: catalog-server jobs list")
+    return job
 
 
 def _say(job: Job | None, job_id: int, as_json: bool, refusal: str) -> None:
