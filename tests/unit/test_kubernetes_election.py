@@ -61,6 +61,8 @@ class Candidates:
         return len(self.terms) == number and (leader := self.leader()) is not None and leader.term == self.terms[-1]
 
     async def close(self) -> None:
+        if not self.runs:
+            self.start()  # an elector stops by ending its run
         for elector in self.electors:
             await elector.stop()
         await asyncio.gather(*self.runs)
@@ -88,7 +90,7 @@ async def idle_candidates(api: FakeKubernetes, sqlite_dsn: str) -> AsyncIterator
 
 
 @pytest.fixture
-def candidates(idle_candidates: Candidates) -> Candidates:
+async def candidates(idle_candidates: Candidates) -> Candidates:
     idle_candidates.start()
     return idle_candidates
 
