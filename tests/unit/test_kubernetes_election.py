@@ -119,6 +119,8 @@ async def test_of_three_who_saw_the_same_free_lease_one_leads(
 ) -> None:
     if lease_exists:
         api.put(NAME, metadata={"annotations": {EPOCH_ANNOTATION: "5"}}, spec={"leaseDurationSeconds": 1})
+    for backend in idle_candidates.backends:
+        await backend.get()  # connects, so that it costs none of the attempt's time
     api.answer_reads_together(3)
     await asyncio.gather(*(elector.attempt() for elector in idle_candidates.electors))
     writes = [request for request in api.requests if request.method != "GET"]

@@ -156,7 +156,7 @@ class Elector:
         except Conflict:
             log.debug("another replica changed the lease first")
         except Exception as error:
-            log.warning("an election attempt failed: %s", error or type(error).__name__)
+            log.warning("an election attempt failed: %s", str(error) or type(error).__name__)
         if self._term is not None and self._clock.monotonic() >= self._give_up_at:
             await self._end_term("it could not be renewed in time")
 

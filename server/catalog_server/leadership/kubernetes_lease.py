@@ -173,7 +173,7 @@ class KubernetesLease:
             return client, namespace
         except Exception as error:  # the loaders raise whatever they stumble over
             raise KubernetesRefusal(
-                f"no usable Kubernetes configuration: {error or type(error).__name__}. Run in a pod with a service "
+                f"no usable Kubernetes configuration: {str(error) or type(error).__name__}. Run in a pod with a service "
                 "account, or name a kubeconfig in KUBECONFIG, or choose another leadership_backend"
             ) from error
 
