@@ -173,8 +173,8 @@ class KubernetesLease:
             return client, namespace
         except Exception as error:  # the loaders raise whatever they stumble over
             raise KubernetesRefusal(
-                f"no usable Kubernetes configuration: {str(error) or type(error).__name__}. Run in a pod with a service "
-                "account, or name a kubeconfig in KUBECONFIG, or choose another leadership_backend"
+                f"no usable Kubernetes configuration: {str(error) or type(error).__name__}. Run in a pod with a "
+                "service account, or name a kubeconfig in KUBECONFIG, or choose another leadership_backend"
             ) from error
 
     async def _configure(self, configuration: Configuration) -> str:
