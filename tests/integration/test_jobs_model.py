@@ -100,6 +100,13 @@ class QueueMachine(RuleBasedStateMachine):
             )
             self.jobs[claim.job.id].is_expired = True
 
+    @rule(target=claims, claim=claims)
+    def take_over(self, claim: Claim) -> Any:
+        """A claim is rescued and its job claimed again at once: chance alone would rarely do so."""
+        self.expire(claim)
+        self.rescue()
+        return self.claim({claim.job.kind}, limit=1)
+
     @rule(some=st.lists(claims, max_size=4, unique_by=lambda claim: claim.token))
     def heartbeat(self, some: list[Claim]) -> None:
         """A heartbeat that comes late, but before the rescue, still prolongs."""
@@ -225,6 +232,22 @@ class QueueMachine(RuleBasedStateMachine):
 def session(any_database: Database) -> Iterator[Session]:
     with any_database.session(deadline_seconds=170) as session:
         yield session
+
+
+@pytest.mark.parametrize("end", [queue.complete, queue.release])
+def test_an_older_claim_ends_nothing_while_a_newer_one_runs(session: Session, end: Any) -> None:
+    job, _ = queue.enqueue(session, "a")
+    (older,) = queue.claim(session, ["a"], worker_id="w", limit=1, lease_seconds=-1)
+    assert queue.rescue(session) == [job.id]
+    (newer,) = queue.claim(session, ["a"], worker_id="w", limit=1, lease_seconds=3600)
+    assert end(session, [older]) == set()
+    assert queue.heartbeat(session, [older], lease_seconds=3600) == set()
+    with pytest.raises(StaleClaim):
+        queue.complete_one(session, older)
+    with pytest.raises(StaleClaim):
+        queue.fail(session, older, "late", pause_seconds=0)
+    assert end(session, [newer]) == {newer.token}
+    assert [attempt.token for attempt in queue.attempts(session, job.id)] == [older.token, newer.token]
 
 
 def test_the_queue_keeps_to_its_model(session: Session) -> None:

@@ -138,24 +138,35 @@ def test_a_worker_paused_past_its_lease_has_its_effect_refused(
     assert_every_effect_once(session, 1)
 
 
-def test_an_effect_written_under_a_stale_claim_is_rolled_back(session: Session, start_worker: StartWorker) -> None:
-    session.execute("SELECT pg_advisory_lock(7)")
-    start_worker("slow", heartbeat_seconds=3600, rescue_seconds=3600, listen=False)
-    job, _ = queue.enqueue(session, "append", {"gate": 7, "gated_worker": "slow"})
-    wait_until(
-        lambda: session.scalar("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
-        what="the worker's wait between its effect and its completion",
-    )
+@pytest.mark.parametrize("heir_is", ["running", "done"])
+def test_an_effect_written_under_a_stale_claim_is_rolled_back(
+    session: Session, start_worker: StartWorker, heir_is: str
+) -> None:
+    slow_gate, heir_gate = 7, 8
+    session.execute("SELECT pg_advisory_lock(7), pg_advisory_lock(8)")
+    start_worker("slow", concurrency=1, heartbeat_seconds=3600, rescue_seconds=3600, listen=False)
+    job, _ = queue.enqueue(session, "append", {"gate": slow_gate, "gated_worker": "slow"})
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %(gate)s"
+    wait_until(lambda: session.scalar(waiting, gate=slow_gate), what="the wait between effect and completion")
     wait_until(lambda: queue.rescue(session) == [job.id], what="the rescue")
-    heir = start_worker("heir")
-    wait_until(lambda: queue.counts(session)["completed"] == 1, what="the heir's completion")
+    if heir_is == "running":
+        session.execute(
+            "UPDATE jobs SET payload = %(payload)s::jsonb", payload=f'{{"gate": {heir_gate}, "gated_worker": "heir"}}'
+        )
+    start_worker("heir")
+    if heir_is == "running":
+        wait_until(lambda: session.scalar(waiting, gate=heir_gate), what="the heir's effect")
+    else:
+        wait_until(lambda: queue.counts(session)["completed"] == 1, what="the heir's completion")
     session.execute("SELECT pg_advisory_unlock(7)")
     wait_until(
-        lambda: session.scalar("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0,
+        lambda: not session.scalar("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 7"),
         what="the end of the slow worker's transaction",
     )
+    session.execute("SELECT pg_advisory_unlock(8)")
+    wait_until(lambda: queue.counts(session)["completed"] == 1, what="the heir's completion")
     assert_every_effect_once(session, 1)
-    assert session.scalar("SELECT worker_id FROM effects") == heir.identity
+    assert session.scalar("SELECT worker_id FROM effects") == "heir"
 
 
 def test_jobs_survive_the_loss_of_every_connection(session: Session, start_worker: StartWorker) -> None:
