@@ -17,7 +17,7 @@ from catalog_server.db import Database, Session
 from catalog_server.jobs import Claim, Queue, StaleClaim
 
 KINDS = ("a", "b")
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = 2
 queue = Queue()
 
 

@@ -184,14 +184,15 @@ def test_a_job_that_was_cancelled_while_it_ran_refuses_its_completion(session: S
 
 
 def test_a_released_claim_can_be_drawn_at_once_and_costs_no_attempt(session: Session) -> None:
-    job, _ = queue.enqueue(session, "a", max_attempts=1)
+    job, _ = queue.enqueue(session, "a", max_attempts=2)
     (claimed,) = claim(session)
     assert queue.release(session, [claimed]) == {claimed.token}
     assert queue.release(session, [claimed]) == set()
     (again,) = claim(session)
     assert again.token > claimed.token
-    queue.complete_one(session, again)
-    assert outcomes(session, job) == ["released", "completed"]
+    assert queue.fail(session, again, "first", pause_seconds=0) == "available"
+    assert queue.fail(session, claim(session)[0], "second", pause_seconds=0) == "dead"
+    assert outcomes(session, job) == ["released", "failed", "failed"]
 
 
 def test_only_expired_claims_are_rescued_and_a_heartbeat_keeps_one(session: Session) -> None:
