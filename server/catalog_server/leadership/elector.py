@@ -106,6 +106,10 @@ class Elector:
     def _give_up_at(self) -> float:
         return self._renewed_at + self._timing.renew_deadline_seconds
 
+    @property
+    def _drained(self) -> bool:
+        return self._loops is None or self._loops.done()
+
     async def run(self) -> None:
         """Competes until `stop`. Never raises for a failing backend: it tries again."""
         try:
@@ -113,10 +117,12 @@ class Elector:
                 await self.attempt()
                 if self._ended_early.is_set():
                     self._ended_early.clear()
-                    await self._end_term("its loops ended")
+                    await self._resign("its loops ended")
                 await self._pause(self._pause_seconds())
-            await self._resign()
+            await self._resign("stopping")
         finally:
+            if self._term is not None and self._loops is not None:  # cancelled from outside
+                self._loops.cancel()
             self._done.set()
 
     async def stop(self) -> None:
@@ -131,18 +137,26 @@ class Elector:
         left = due_at - self._clock.monotonic()
         return min(pause, left) if left > 0 else pause
 
-    async def _resign(self) -> None:
-        if self._term is None:
+    async def _resign(self, reason: str) -> None:
+        """Frees the lease for another, also one won without knowing or without beginning a term.
+
+        Invariant: the loops have ended before the lease is released; if they do not end, it expires.
+        """
+        await self._end_term(reason)
+        if not self._drained:
             return
-        await self._end_term("stopping")
-        with suppress(Exception):  # a lease that can not be released expires by itself
+        try:
             held = await self._call(self._backend.get())
             if held is not None and held.holder == self._identity:
                 released = LeaseRecord("", held.epoch, self._timing.lease_seconds)
                 await self._call(self._backend.update(released, held))
+        except Exception as error:
+            log.warning("the lease could not be released, and expires: %s", error or type(error).__name__)
 
     async def attempt(self) -> None:
         """One look at the lease, and what follows from it: renew, take, wait, or give up."""
+        if self._term is None and not self._drained:
+            return  # the last term's loops go on: no second set beside them, others may lead
         started_at = self._clock.monotonic()
         try:
             record = await self._call(self._backend.get())
@@ -220,12 +234,12 @@ class Elector:
         term, loops = self._term, self._loops
         if term is None:
             return
-        self._term, self._loops = None, None
+        self._term = None
         metrics.LEADER.set(0)
         metrics.LEADER_TRANSITIONS.labels("ended").inc()
         if loops is not None:
             loops.cancel()
-            # A loop that does not end in time is fenced like any paused leader.
+            # Loops that do not end in time are fenced like any paused leader's.
             await asyncio.wait([loops], timeout=self._timing.call_seconds)
         log.info("the term ended: %s", reason, extra={"epoch": term.epoch})
         with suppress(Exception):  # for the record only; a successor closes the term as well
@@ -238,7 +252,8 @@ class Elector:
             raise
         except Exception:
             log.exception("the leader's loops failed", extra={"epoch": term.epoch})
-        self._ended_early.set()  # fenced or failed: hand over rather than hold a lease without leading
+        if self._term is term:  # fenced or failed: hand over rather than hold a lease without leading
+            self._ended_early.set()
 
     def _record(self, epoch: int) -> LeaseRecord:
         return LeaseRecord(self._identity, epoch, self._timing.lease_seconds)
@@ -253,8 +268,11 @@ class Elector:
         return written
 
     async def _call(self, call: Awaitable[T]) -> T:
-        """Every call is bounded, so that a hanging backend is noticed before the trust in a term ends."""
-        async with asyncio.timeout(self._timing.call_seconds):
+        """Every call is bounded; while a term runs also by its renew deadline, at which the loops must be ended."""
+        seconds = self._timing.call_seconds
+        if self._term is not None:
+            seconds = min(seconds, self._give_up_at - self._clock.monotonic())
+        async with asyncio.timeout(seconds):
             return await call
 
     async def _pause(self, seconds: float) -> None:

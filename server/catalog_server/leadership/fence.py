@@ -82,7 +82,12 @@ class Fence:
         )
 
     def check(self, session: Session, term: Term) -> None:
-        """Raises `Fenced` unless the term's epoch is the newest; keeps it so until the transaction ends."""
+        """Raises `Fenced` unless the term's epoch is the newest; keeps it so until the transaction ends.
+
+        Raises `RuntimeError` outside of a transaction, where the answer would be true for a moment only.
+        """
+        if not session.peewee.in_transaction():
+            raise RuntimeError("the fence was checked outside of a transaction")
         epoch = session.scalar(
             f"SELECT epoch FROM leadership_epochs WHERE name = %(name)s {session.dialect.for_share}",
             name=self.name,

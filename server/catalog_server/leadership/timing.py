@@ -29,8 +29,11 @@ class Timing:
 
     @property
     def margin_seconds(self) -> float:
-        """Kept between the end of trust and the earliest take-over, for clocks that run at different rates."""
-        return min(1.0, 0.1 * self.lease_seconds)
+        """Kept between the end of trust and the earliest take-over, for clocks that run at different rates.
+
+        At most half of what lies between renew deadline and lease: the other half is for the loops to end in.
+        """
+        return min(1.0, 0.1 * self.lease_seconds, (self.lease_seconds - self.renew_deadline_seconds) / 2)
 
     @property
     def call_seconds(self) -> float:
