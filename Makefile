@@ -51,7 +51,7 @@ destroy: $(INSTALLED) ## Stop everything and delete the data
 
 .PHONY: test
 test: $(INSTALLED) ## Run every test
-	$(BIN)/pytest $(ARGS) tests
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 10 $(ARGS) tests
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure jobs per second, pick-up latency and requests per second

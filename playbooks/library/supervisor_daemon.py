@@ -100,16 +100,16 @@ def stop(module, daemon, state_dir):
 def end_leftovers(state_dir):
     """Ends programs without a supervisor, gracefully where they let us; returns their names."""
     url = f"unix://{state_dir}/run/supervisor.sock"
-    left = [process for process in psutil.process_iter() if supervisor_of(process) == url]
-    names = [process.name() for process in left]
+    # Names are read once: any of the processes may be gone a moment later.
+    left = [process for process in psutil.process_iter(["name"]) if supervisor_of(process) == url]
     for process in left:
         # PostgreSQL waits for its clients on SIGTERM, and ends them on SIGINT.
-        send(process, signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
+        send(process, signal.SIGINT if process.info["name"] == "postgres" else signal.SIGTERM)
     _, alive = psutil.wait_procs(left, timeout=30)
     for process in alive:
         send(process, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=10)
-    return names
+    return [process.info["name"] for process in left]
 
 
 def supervisor_of(process):
