@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from catalog_server.db import Database, Session
-from catalog_server.leadership import Fence, Fenced, Term, read_leader
+from catalog_server.leadership import Conflict, Fence, Fenced, LeaseRecord, Term, read_leader
+from catalog_server.leadership.database_lease import DatabaseLease
 from support.postgres import PostgresServer, wait_until
 
 FENCE = Fence("test")
@@ -31,6 +32,23 @@ async def test_epochs_never_go_back(any_database: Database) -> None:
     leader = await any_database.run(lambda session: read_leader(session, "test"))
     assert leader is not None
     assert (leader.epoch, leader.holder) == (6, "holder-6")
+
+
+async def test_of_all_who_read_one_version_of_the_lease_one_changes_it(any_database: Database) -> None:
+    lease = DatabaseLease(any_database, "test")
+    made = await lease.create(LeaseRecord("a", 1, 15.0))
+    attempts = [lease.update(LeaseRecord(name, 2, 15.0), made) for name in ("a", "b", "c", "d")]
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    assert sorted(isinstance(result, Conflict) for result in results) == [False, True, True, True]
+
+
+async def test_a_lease_that_was_deleted_and_made_again_is_another(any_database: Database) -> None:
+    lease = DatabaseLease(any_database, "test")
+    old = await lease.create(LeaseRecord("a", 1, 15.0))
+    await any_database.run(lambda session: session.execute("DELETE FROM leadership_leases"))
+    await lease.create(LeaseRecord("b", 2, 15.0))
+    with pytest.raises(Conflict):
+        await lease.update(LeaseRecord("a", 1, 15.0), old)
 
 
 async def test_a_guarded_transaction_of_a_succeeded_term_is_refused(any_database: Database) -> None:
