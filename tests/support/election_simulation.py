@@ -143,6 +143,7 @@ class Replica:
     async def _lead(self, term: Term) -> None:
         self.simulation.began.append(term)
         self.acting.append(term)
+        self.loops_end.clear()
         try:
             await self.loops_end.wait()
         finally:
