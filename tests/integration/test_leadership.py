@@ -42,11 +42,15 @@ async def test_of_all_who_read_one_version_of_the_lease_one_changes_it(any_datab
     assert sorted(isinstance(result, Conflict) for result in results) == [False, True, True, True]
 
 
-async def test_a_lease_that_was_deleted_and_made_again_is_another(any_database: Database) -> None:
+@pytest.mark.parametrize(("holder", "epoch"), [("a", 2), ("b", 2), ("b", 1)])
+async def test_a_lease_that_was_deleted_and_made_again_is_another(
+    any_database: Database, holder: str, epoch: int
+) -> None:
+    """Also under the same epoch: two who read the database's epoch before either raised it propose the same."""
     lease = DatabaseLease(any_database, "test")
     old = await lease.create(LeaseRecord("a", 1, 15.0))
     await any_database.run(lambda session: session.execute("DELETE FROM leadership_leases"))
-    await lease.create(LeaseRecord("b", 2, 15.0))
+    await lease.create(LeaseRecord(holder, epoch, 15.0))
     with pytest.raises(Conflict):
         await lease.update(LeaseRecord("a", 1, 15.0), old)
 

@@ -177,8 +177,8 @@ async def test_a_lost_answer_to_the_winning_swap_is_found_to_be_ones_own_lease(
     await b.attempt()
     assert b.epoch is None, "a holds the lease, although it does not know yet"
     await a.attempt()
-    assert a.epoch == 1
-    assert shared.taken == [(1, "a")]
+    assert a.epoch == 2, "an epoch that may have been seen is not used again"
+    assert shared.taken == [(2, "a")]
 
 
 async def test_a_lost_answer_to_raising_the_epoch_costs_an_epoch_and_nothing_else(shared: Shared, a: Replica) -> None:
@@ -243,9 +243,29 @@ async def test_an_epoch_that_went_ahead_of_the_lease_is_overtaken(shared: Shared
 
     a.connection.before = overtaken
     await a.attempt()
+    assert a.epoch is None
+    a.connection.before = losing("nothing")
+    await a.attempt()
     assert a.epoch == 8
     assert shared.lease is not None
     assert shared.lease.epoch == 8
+
+
+async def test_a_winner_that_can_not_reach_the_database_leaves_the_lease_to_others(a: Replica, b: Replica) -> None:
+    cut_off = False
+
+    async def lose_the_database(call: str) -> None:
+        nonlocal cut_off
+        cut_off = cut_off or call == "raise"
+        if cut_off and call in ("current", "raise"):
+            raise ConnectionError("the database is away, the lease is not")
+
+    a.connection.before = lose_the_database
+    for _ in range(10):
+        await a.attempt()
+        await b.attempt()
+        later(2, a, b)
+    assert (a.epoch, b.epoch) == (None, 2)
 
 
 async def test_of_two_that_take_the_lease_at_once_one_leads(shared: Shared, a: Replica, b: Replica) -> None:

@@ -258,7 +258,7 @@ def test_a_lost_answer_to_the_winning_swap_is_known_as_ones_own_at_the_next_look
     assert lease.holder == replica.identity
     other.paused = False
     simulation.run(2 * TIMING.retry_seconds, until=lambda: replica.term)
-    assert [term.epoch for term in simulation.began] == [1]
+    assert [term.epoch for term in simulation.began] == [2]
 
 
 def test_a_lost_answer_to_the_raise_costs_an_epoch_not_the_term(simulate: NewSimulation) -> None:
@@ -410,3 +410,16 @@ def test_loops_that_end_by_themselves_hand_the_lease_over(simulation: Simulation
     leader.end_loops()
     successor_of(simulation, leader, TIMING.retry_seconds)
     assert_epochs_grew(simulation)
+
+
+# --- A lease that is held without leading ---
+
+
+def test_loops_that_do_not_end_get_no_second_set_beside_them_when_the_lease_is_deleted(simulate: NewSimulation) -> None:
+    simulation = simulate(1)
+    leader = simulation.elect()
+    leader.drain_seconds = 1000
+    simulation.delete_lease()
+    simulation.run(30)
+    assert len(leader.acting) == 1
+    assert leader.term is None

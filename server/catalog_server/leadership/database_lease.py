@@ -52,14 +52,16 @@ class DatabaseLease:
                 SET holder = %(holder)s, epoch = %(epoch)s, duration_seconds = %(duration_seconds)s,
                     version = version + 1, renewed_at = {now},
                     acquired_at = CASE WHEN holder = %(holder)s THEN acquired_at ELSE {now} END
-                WHERE name = %(name)s AND version = %(expected)s AND epoch = %(expected_epoch)s
+                WHERE name = %(name)s AND version = %(expected_version)s
+                    AND epoch = %(expected_epoch)s AND holder = %(expected_holder)s
                 """,
                 name=self._name,
                 holder=record.holder,
                 epoch=record.epoch,
                 duration_seconds=record.duration_seconds,
-                expected=expected.version,
-                expected_epoch=expected.epoch,  # a row that was deleted and made again counts from 1 again
+                expected_version=expected.version,
+                expected_epoch=expected.epoch,  # a row that was deleted and made again counts from 1 again,
+                expected_holder=expected.holder,  # and may carry the same epoch, if it was not taken yet
             )
             if not swapped:
                 raise Conflict(f"lease {self._name} is not at version {expected.version} any more")

@@ -12,8 +12,8 @@ renewed for the renew deadline is given up earlier still, and its loops are canc
 
 Epochs. The winner writes the epoch it will take into the lease with the winning swap, and then raises the
 database's only if it is lower. So the order of epochs is the order of leases: a winner that was paused between
-the two finds a later epoch and does not lead. If the database is ahead (the lease was deleted by hand), the
-winner takes a higher epoch by another swap.
+the two finds a later epoch and does not lead. A holder without a term (an answer was lost, or the database was
+ahead) takes the lease anew, under a higher epoch.
 """
 
 import asyncio
@@ -151,22 +151,22 @@ class Elector:
                 released = LeaseRecord("", held.epoch, self._timing.lease_seconds)
                 await self._call(self._backend.update(released, held))
         except Exception as error:
-            log.warning("the lease could not be released, and expires: %s", error or type(error).__name__)
+            log.warning("the lease could not be released, and expires: %s", str(error) or type(error).__name__)
 
     async def attempt(self) -> None:
         """One look at the lease, and what follows from it: renew, take, wait, or give up."""
-        if self._term is None and not self._drained:
-            return  # the last term's loops go on: no second set beside them, others may lead
         started_at = self._clock.monotonic()
         try:
             record = await self._call(self._backend.get())
             self._observe(record)
-            if record is not None and record.holder == self._identity:
-                await self._renew(record, started_at)
-            elif self._is_free(record):
+            own = record if record is not None and record.holder == self._identity else None
+            if self._term is not None and (own is None or own.epoch != self._term.epoch):
+                await self._end_term(_describe(record))
+            if self._term is not None and own is not None:
+                await self._renew(own, started_at)
+            # Invariant: while the last term's loops go on there is no second set beside them; others may lead.
+            elif self._drained and (own is not None or self._is_free(record)):
                 await self._take(record, started_at)
-            elif self._term is not None:
-                await self._end_term(f"the lease is held by {record.holder}" if record else "the lease is gone")
         except Conflict:
             log.debug("another replica changed the lease first")
         except Exception as error:
@@ -194,34 +194,24 @@ class Elector:
             return True
         return self._clock.monotonic() >= self._free_at
 
-    async def _renew(self, record: LeaseRecord, started_at: float) -> None:
-        """The lease is ours, known or not: the answer to the winning swap may have been lost."""
-        if self._term is not None and record.epoch != self._term.epoch:
-            await self._end_term(f"the lease carries epoch {record.epoch}")
-        held = await self._write(self._record(record.epoch), record)
+    async def _renew(self, own: LeaseRecord, started_at: float) -> None:
+        await self._write(self._record(own.epoch), own)
         self._renewed_at = started_at
-        if self._term is None:
-            await self._begin_term(held)
 
     async def _take(self, record: LeaseRecord | None, started_at: float) -> None:
-        if self._term is not None:
-            await self._end_term("the lease was lost")
-        epoch = max(record.epoch if record else 0, await self._call(self._epochs.current())) + 1
-        held = await self._write(self._record(epoch), record)
-        self._renewed_at = started_at
-        await self._begin_term(held)
+        """Wins the lease, also one that is ours without a term: the answer to an earlier call may have been lost.
 
-    async def _begin_term(self, held: LeaseRecord) -> None:
-        """Invariant: a term begins only after the database's epoch was raised to the epoch in the held lease."""
-        if not await self._call(self._epochs.raise_to(held.epoch, self._identity)):
-            # The database is ahead: the lease was deleted by hand, or the answer to our own raise was lost.
-            epoch = await self._call(self._epochs.current()) + 1
-            held = await self._write(self._record(epoch), held)
-            if not await self._call(self._epochs.raise_to(held.epoch, self._identity)):
-                return  # a successor is ahead already
+        Invariants: a term begins only after the database's epoch was raised to the one in the lease. A replica
+        that can not reach the database neither wins the lease nor prolongs one that it does not lead under.
+        """
+        epoch = max(record.epoch if record else 0, await self._call(self._epochs.current())) + 1
+        await self._write(self._record(epoch), record)
+        self._renewed_at = started_at
+        if not await self._call(self._epochs.raise_to(epoch, self._identity)):
+            return  # another took a later one meanwhile; the next attempt sees what became of the lease
         if self._stopping.is_set() or self._clock.monotonic() >= self._give_up_at:
-            return  # paused on the way: the next attempt renews first
-        term = Term(held.epoch, self._identity)
+            return  # paused on the way: the next attempt takes it anew
+        term = Term(epoch, self._identity)
         self._term = term
         self._loops = asyncio.create_task(self._run_loops(term), name=f"term-{term.epoch}")
         metrics.LEADER.set(1)
@@ -258,14 +248,13 @@ class Elector:
     def _record(self, epoch: int) -> LeaseRecord:
         return LeaseRecord(self._identity, epoch, self._timing.lease_seconds)
 
-    async def _write(self, record: LeaseRecord, expected: LeaseRecord | None) -> LeaseRecord:
+    async def _write(self, record: LeaseRecord, expected: LeaseRecord | None) -> None:
         """The compare-and-swap."""
         if expected is None:
             written = await self._call(self._backend.create(record))
         else:
             written = await self._call(self._backend.update(record, expected))
         self._observe(written)
-        return written
 
     async def _call(self, call: Awaitable[T]) -> T:
         """Every call is bounded; while a term runs also by its renew deadline, at which the loops must be ended."""
@@ -284,3 +273,10 @@ class Elector:
         finally:
             for task in waits:
                 task.cancel()
+
+
+def _describe(record: LeaseRecord | None) -> str:
+    """Why a term is over, for the log."""
+    if record is None:
+        return "the lease is gone"
+    return f"the lease is held by {record.holder or 'nobody'} under epoch {record.epoch}"
