@@ -5,6 +5,7 @@ Arguments: DSN, name. Prints `leading EPOCH`, and `refused EPOCH` for a write th
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from catalog_server.db import Database, DatabaseUnavailable, Session
 from catalog_server.leadership import Election, Elector, Fence, Fenced, Term, Timing, make_backend
@@ -19,7 +20,7 @@ async def main(dsn: str, name: str) -> None:
             dsn, purpose=purpose, size=1, deadline_seconds=deadline_seconds, connect_timeout_seconds=deadline_seconds
         )
 
-    election, writes = pool("election", 0.3), pool("writes", 5)
+    election, writes = pool("election", 0.3), pool("writes", 1)
 
     def write(session: Session) -> None:
         # The statement in front of the row gives a signal time to arrive between the check and the write.
@@ -29,16 +30,23 @@ async def main(dsn: str, name: str) -> None:
             name=name,
         )
 
+    async def try_to_write(term: Term) -> bool:
+        try:
+            await writes.transaction(FENCE.guarded(term, write))
+        except Fenced:
+            print(f"refused {term.epoch}", flush=True)
+            return False
+        except DatabaseUnavailable:
+            pass  # the transaction that it was paused in was ended by the server
+        return True
+
     async def lead(term: Term) -> None:
+        """Stubborn: told to end, it goes on until it is refused, so that only the fence is in its way."""
         print(f"leading {term.epoch}", flush=True)
-        while True:
-            try:
-                await writes.transaction(FENCE.guarded(term, write))
-            except Fenced:
-                print(f"refused {term.epoch}", flush=True)
-                return
-            except DatabaseUnavailable:
-                continue
+        going_on = True
+        while going_on:
+            with suppress(asyncio.CancelledError):
+                going_on = await try_to_write(term)
 
     backend = await make_backend("database", name="test", namespace=None, database=election)
     elector = Elector(

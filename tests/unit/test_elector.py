@@ -328,7 +328,7 @@ async def test_a_leader_whose_loops_end_by_themselves_begins_a_new_term(shared: 
     assert terms[1] > terms[0]
 
 
-@pytest.mark.parametrize(("lease", "renew", "retry"), [(10, 10, 2), (15, 2.4, 2), (15, 10, 10)])
+@pytest.mark.parametrize(("lease", "renew", "retry"), [(10, 10, 2), (15, 2.4, 2), (15, 10, 10), (15, 10, 0)])
 def test_timings_in_which_two_could_lead_are_refused(lease: float, renew: float, retry: float) -> None:
     with pytest.raises(ValueError, match="must be longer"):
         Timing(lease, renew, retry)

@@ -4,8 +4,9 @@ Authority: only this package decides leadership. `Elector` competes for a lease 
 table of the database, or a Kubernetes Lease); `Fence` keeps the epoch in the database.
 
 Guarantees:
-* At most one replica trusts a term at any time, as long as monotonic clocks run at the same rate within a
-  tenth of the lease, and nobody deletes or frees the lease by hand.
+* At most one replica trusts a term at any time, as long as each has an identity of its own, monotonic clocks
+  differ over one lease by less than `Timing.margin_seconds`, and nobody deletes or changes the lease by hand.
+  After that two may trust theirs, until the older one looks again or its trust runs out; only the newer can write.
 * Epochs only grow, in the order in which the lease was won, also if the lease is deleted by hand, an answer
   is lost, or a winner is paused before it took its epoch.
 * Whatever happens to clocks, a transaction guarded by a term's epoch commits only while no later epoch is
@@ -16,6 +17,9 @@ Non-guarantees:
 * Trust is not mutual exclusion: a process may be paused right after it looked. Only guarded transactions are
   safe; effects outside of the database may overlap around a change of leader.
 * There are times without a leader: up to the lease duration plus a retry period after a leader vanished.
+* A leader that reaches its lease but not the database keeps the lease, without effect (Kubernetes backend).
+* Epochs are as durable as the database: a fail-over to a standby that lags, or a restored backup, may lose them.
+  The Kubernetes backend keeps the last one in the lease as well.
 """
 
 from catalog_server.leadership.election import Election, make_backend

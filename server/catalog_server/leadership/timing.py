@@ -24,6 +24,8 @@ class Timing:
     def __post_init__(self) -> None:
         if self.lease_seconds <= self.renew_deadline_seconds:
             raise ValueError("lease_seconds must be longer than renew_deadline_seconds")
+        if self.retry_seconds <= 0:
+            raise ValueError("retry_seconds must be longer than 0")
         if self.renew_deadline_seconds <= self.retry_seconds * (1 + self.jitter):
             raise ValueError("renew_deadline_seconds must be longer than 1.2 x retry_seconds")
 
