@@ -53,8 +53,8 @@ class LoopClock:
     def monotonic(self) -> float:
         return self._loop.time()
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    async def sleep_until(self, at: float) -> None:
+        await asyncio.sleep(at - self._loop.time())
 
 
 class SimulatedDatabase:

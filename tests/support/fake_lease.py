@@ -16,7 +16,7 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.now
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep_until(self, at: float) -> None:
         raise AssertionError("these tests call attempt(), which never sleeps")
 
 

@@ -319,7 +319,7 @@ async def test_a_leader_whose_loops_end_by_themselves_begins_a_new_term(shared: 
             await asyncio.Event().wait()
 
     a = Replica(shared, "a", lead)
-    a.clock.sleep = lambda seconds: asyncio.sleep(0.001)  # type: ignore[method-assign]
+    a.clock.sleep_until = lambda at: asyncio.sleep(0.001)  # type: ignore[method-assign]
     shared_epoch_ahead = asyncio.create_task(a.elector.run())
     async with asyncio.timeout(10):
         await twice.wait()

@@ -423,3 +423,40 @@ def test_loops_that_do_not_end_get_no_second_set_beside_them_when_the_lease_is_d
     simulation.run(30)
     assert len(leader.acting) == 1
     assert leader.term is None
+
+
+# --- A process that is paused between two of its own steps ---
+
+
+@pytest.mark.parametrize("await_number", range(14))
+def test_a_leader_paused_at_any_await_ends_its_loops_as_soon_as_it_wakes(
+    simulate: NewSimulation, await_number: int
+) -> None:
+    """Also where it was about to begin its loops, or to sleep until its next attempt."""
+    simulation = simulate(2)
+    winner, successor = simulation.replicas
+    successor.paused = True
+    for _ in range(await_number):
+        winner.loop.step()
+    winner.paused, successor.paused = True, False
+    successor_of(simulation, winner, 2 * TAKE_OVER_SECONDS)
+    winner.paused = False
+    simulation.run(0)
+    assert not winner.acting
+    assert_epochs_grew(simulation)
+
+
+@pytest.mark.parametrize("await_number", range(8))
+def test_a_leader_paused_at_any_await_of_a_renewal_ends_its_loops_as_soon_as_it_wakes(
+    simulate: NewSimulation, await_number: int
+) -> None:
+    simulation = simulate(2)
+    leader = simulation.elect()
+    leader.paused = True
+    simulation.run(TIMING.retry_seconds)
+    for _ in range(await_number):
+        leader.loop.step()
+    successor_of(simulation, leader)
+    leader.paused = False
+    simulation.run(0)
+    assert not leader.acting

@@ -48,7 +48,7 @@ class Clock(Protocol):
 
     def monotonic(self) -> float: ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep_until(self, at: float) -> None: ...
 
 
 class SystemClock:
@@ -57,8 +57,8 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    async def sleep_until(self, at: float) -> None:
+        await asyncio.sleep(at - self.monotonic())
 
 
 class Elector:
@@ -118,7 +118,7 @@ class Elector:
                 if self._ended_early.is_set():
                     self._ended_early.clear()
                     await self._resign("its loops ended")
-                await self._pause(self._pause_seconds())
+                await self._pause_until(self._next_attempt_at())
             await self._resign("stopping")
         finally:
             if self._term is not None and self._loops is not None:  # cancelled from outside
@@ -130,12 +130,13 @@ class Elector:
         self._stopping.set()
         await self._done.wait()
 
-    def _pause_seconds(self) -> float:
-        """A retry period, shortened at random; less where something falls due before its end."""
-        pause = self._timing.retry_seconds * (1 - self._timing.jitter * self._draw())
-        due_at = self._give_up_at if self._term is not None else self._free_at
-        left = due_at - self._clock.monotonic()
-        return min(pause, left) if left > 0 else pause
+    def _next_attempt_at(self) -> float:
+        """After a retry period, shortened at random; earlier where something falls due before its end."""
+        now = self._clock.monotonic()
+        regular = now + self._timing.retry_seconds * (1 - self._timing.jitter * self._draw())
+        if self._term is not None:
+            return min(regular, self._give_up_at)
+        return min(regular, self._free_at) if now < self._free_at else regular
 
     async def _resign(self, reason: str) -> None:
         """Frees the lease for another, also one won without knowing or without beginning a term.
@@ -213,6 +214,7 @@ class Elector:
             return  # paused on the way: the next attempt takes it anew
         term = Term(epoch, self._identity)
         self._term = term
+        self._ended_early.clear()  # that was an earlier term's
         self._loops = asyncio.create_task(self._run_loops(term), name=f"term-{term.epoch}")
         metrics.LEADER.set(1)
         metrics.LEADER_EPOCH.set(term.epoch)
@@ -237,9 +239,8 @@ class Elector:
 
     async def _run_loops(self, term: Term) -> None:
         try:
-            await self._lead(term)
-        except asyncio.CancelledError:
-            raise
+            if self.term is term:  # else the process was paused since, and another may have begun
+                await self._lead(term)
         except Exception:
             log.exception("the leader's loops failed", extra={"epoch": term.epoch})
         if self._term is term:  # fenced or failed: hand over rather than hold a lease without leading
@@ -264,9 +265,12 @@ class Elector:
         async with asyncio.timeout(seconds):
             return await call
 
-    async def _pause(self, seconds: float) -> None:
-        """Until the next attempt, or `stop`, or the loops' own end."""
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+    async def _pause_until(self, at: float) -> None:
+        """Until the next attempt, or `stop`, or the loops' own end.
+
+        A point in time rather than a duration: a process that was paused on the way here looks at once.
+        """
+        sleep = asyncio.ensure_future(self._clock.sleep_until(at))
         waits = [sleep, *(asyncio.create_task(event.wait()) for event in (self._stopping, self._ended_early))]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
