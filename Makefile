@@ -74,7 +74,7 @@ format: $(INSTALLED) ## Format the code
 .PHONY: lock
 lock: $(INSTALLED) ## Choose new versions of all dependencies and write requirements.lock
 	env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra deploy --extra dev \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra deploy --extra verify --extra dev \
 	  --allow-unsafe --strip-extras --output-file requirements.lock pyproject.toml
 
 .PHONY: clean

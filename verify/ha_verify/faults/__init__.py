@@ -1,0 +1,10 @@
+"""What is broken on purpose. Every fault proves that it took effect, and knows how it is healed.
+
+Authority: the list of faults, their classes (which bound their recovery is held against), and random schedules.
+
+Guarantee: the same seed gives the same schedule.
+"""
+
+from ha_verify.faults.fault import Fault, FaultFailed
+
+__all__ = ["Fault", "FaultFailed"]
