@@ -18,6 +18,7 @@ from catalog_server.migrations.versions.v0001_initial import VERSION
 T = TypeVar("T")
 NAME = "catalog-server"
 QUANTUM_SECONDS = 0.1
+TICK_SECONDS = 1.0  # between the writes of a term's loops
 Fault = Literal["frozen", "answer lost", "late", "refused"]
 
 
@@ -145,7 +146,9 @@ class Replica:
         self.acting.append(term)
         self.loops_end.clear()
         try:
-            await self.loops_end.wait()
+            while not self.loops_end.is_set() and self.simulation.write(term):  # a fenced loop ends by itself
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.loops_end.wait(), TICK_SECONDS)
         finally:
             if self.drain_seconds:
                 await asyncio.sleep(self.drain_seconds)
