@@ -42,15 +42,18 @@ class Queue:
         max_attempts: int = 8,
     ) -> tuple[Job, bool]:
         """Adds a job and returns it with True; for a dedupe key that a live job has, that job with False."""
+        insert = f"""
+            INSERT INTO jobs (kind, payload, state, priority, dedupe_key, run_at, attempt, max_attempts, created_at)
+            VALUES (%(kind)s, %(payload)s, 'available', %(priority)s, %(dedupe_key)s,
+                    {session.dialect.after("delay_seconds")}, 0, %(max_attempts)s, {session.dialect.now})
+            ON CONFLICT (kind, dedupe_key) WHERE state IN ('available', 'running') DO NOTHING
+            RETURNING {statements.COLUMNS}
+        """
+        if session.dialect.name == "postgresql":  # one round trip for both
+            insert = f"WITH added AS ({insert}) SELECT added.*, pg_notify('{CHANNEL}', kind) FROM added"
         while True:
             row = session.row(
-                f"""
-                INSERT INTO jobs (kind, payload, state, priority, dedupe_key, run_at, attempt, max_attempts, created_at)
-                VALUES (%(kind)s, %(payload)s, 'available', %(priority)s, %(dedupe_key)s,
-                        {session.dialect.after("delay_seconds")}, 0, %(max_attempts)s, {session.dialect.now})
-                ON CONFLICT (kind, dedupe_key) WHERE state IN ('available', 'running') DO NOTHING
-                RETURNING {statements.COLUMNS}
-                """,
+                insert,
                 kind=kind,
                 payload=json.dumps(payload or {}),
                 priority=priority,
@@ -59,7 +62,6 @@ class Queue:
                 max_attempts=max_attempts,
             )
             if row is not None:
-                self._notify(session, kind)
                 return statements.to_job(session.dialect, row), True
             live = session.row(
                 f"""
