@@ -127,6 +127,16 @@ def test_an_unreachable_database_is_waited_for_and_named(start_replica: StartRep
     assert "hunter2" not in replica.log_path.read_text()
 
 
+def test_a_taken_port_is_named_and_ends_the_process(empty_dsn: str, start_replica: StartReplica) -> None:
+    first = start_replica("first", empty_dsn)
+    first.wait_until_ready()
+    second = start_replica("second", empty_dsn, http_port=str(first.port))
+    assert second.process.wait(timeout=30) == 1
+    log = second.log_path.read_text()
+    assert f"http_host, http_port = 127.0.0.1, {first.port}: Address already in use. Choose another port" in log
+    assert "Traceback" not in log
+
+
 def test_a_second_replica_on_sqlite_is_refused_and_pointed_to_postgresql(
     sqlite_dsn: str, start_replica: StartReplica
 ) -> None:

@@ -14,6 +14,6 @@ Guarantees:
 Non-guarantee: the listen address, the replica's name and its log level need a restart of the process.
 """
 
-from catalog_server.app.server import Server
+from catalog_server.app.server import CannotListen, Server
 
-__all__ = ["Server"]
+__all__ = ["CannotListen", "Server"]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 
 from aiohttp import web
@@ -23,6 +24,10 @@ from catalog_server.http.routes import make_application
 log = logging.getLogger(__name__)
 
 
+class CannotListen(Exception):
+    """The address can not be bound; the message names the settings and the remedy."""
+
+
 class Server:
     """One process: `run` returns after an orderly stop.
 
@@ -40,7 +45,7 @@ class Server:
         self._address = listen_address()
 
     async def run(self) -> None:
-        """Listens, serves until SIGTERM or SIGINT, and stops in order."""
+        """Listens, serves until SIGTERM or SIGINT, and stops in order. Raises `CannotListen`."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -59,7 +64,15 @@ class Server:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=grace_seconds)
         await runner.setup()
         host, port = self._address
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            if self._runtime is not None:
+                await self._runtime.stop()
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise CannotListen(
+                f"http_host, http_port = {host}, {port}: {reason}. Choose another port, or end what listens there"
+            ) from error
         log.info("listening", extra={"host": host, "port": port})
         return runner
 

@@ -21,9 +21,12 @@ def serve() -> None:
     except InvalidConfiguration:
         configure_logging(socket.gethostname(), "info")  # the server says what is wrong with it
     # Imported here: the other commands need none of it, and start much faster without.
-    from catalog_server.app import Server
+    from catalog_server.app import CannotListen, Server
 
     async def run() -> None:
         await Server().run()
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None
