@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -195,6 +196,25 @@ def test_a_graceful_stop_leaves_no_replica_row_no_claim_and_no_held_lease(
     assert execute("SELECT count(*) FROM jobs WHERE state = 'running'", name) == [(0,)]
     assert execute("SELECT holder FROM leadership_leases", name) == [("",)]
     assert execute("SELECT count(*) FROM leadership_terms WHERE ended_at IS NULL", name) == [(0,)]
+
+
+def test_a_leader_stopped_by_sigterm_is_succeeded_long_before_its_lease_would_run_out(
+    empty_dsn: str, start_replica: StartReplica
+) -> None:
+    patient = {"leadership_lease_seconds": "600", "leadership_renew_deadline_seconds": "300"}
+    replicas = [start_replica(name, empty_dsn, **patient) for name in ("one", "other")]
+    for replica in replicas:
+        replica.wait_until_ready()
+
+    def shown() -> Any:
+        return replicas[0].command("leader", "show", "--json")["leader"]
+
+    first = wait_until(shown, what="a leader")
+    (leader,) = [replica for replica in replicas if first["holder"].startswith(f"{replica.name}/")]
+    assert leader.stop() == 0
+    second = wait_until(lambda: (seen := shown()) and seen["holder"] != first["holder"] and seen, what="a successor")
+    assert second["epoch"] > first["epoch"]
+    assert leader.name not in second["holder"]
 
 
 @pytest.fixture

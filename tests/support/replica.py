@@ -72,6 +72,13 @@ class ReplicaProcess:
             self.process.kill()
         self.process.wait(timeout=30)
 
+    def command(self, *words: str) -> Any:
+        """What `catalog-server WORDS` prints as JSON, run with this replica's settings."""
+        done = subprocess.run(
+            [sys.executable, "-m", "catalog_server", *words], env=self._environment, capture_output=True, timeout=60
+        )
+        return json.loads(done.stdout)
+
     def get(self, path: str, *, seconds: float = 5.0) -> tuple[int, Any]:
         """Status and JSON body; (0, reason) where there is no answer."""
         return self.request("GET", path, seconds=seconds)
