@@ -1,0 +1,134 @@
+"""What is watched while things break: who leads, who is ready, which loops tick, who holds the migration lock."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from ha_verify.history import OBSERVER, Recorder
+from ha_verify.targets import Replica, Target
+
+LEADER_SECONDS = 0.2
+REPLICA_SECONDS = 0.5
+LOCKS_SECONDS = 0.1
+REPLICAS_SECONDS = 2.0  # how often the list of replicas is asked for
+_PATIENCE_SECONDS = 1.0  # a replica that says nothing for so long does not say that it is ready
+
+_LEADER = """
+    SELECT term.epoch, term.holder, replica.name AS replica
+    FROM leadership_terms AS term LEFT JOIN replicas AS replica ON replica.id = term.holder
+    WHERE term.ended_at IS NULL ORDER BY term.epoch DESC LIMIT 1
+"""
+# The key is that of every server, old and new: "catalog1".
+_LOCKS = """
+    SELECT locks.pid, activity.application_name AS holder, locks.granted,
+        coalesce(extract(epoch FROM clock_timestamp() - locks.waitstart), 0)::double precision AS waited_seconds
+    FROM pg_locks AS locks JOIN pg_stat_activity AS activity USING (pid)
+    WHERE locks.locktype = 'advisory' AND locks.classid = 1667331169 AND locks.objid = 1819240241
+    ORDER BY locks.pid
+"""
+_TICKS = re.compile(r'^catalog_singleton_ticks_total\{loop="([^"]+)",outcome="(done|failed)"\} (\S+)$', re.MULTILINE)
+
+
+class Observer:
+    """Samples until it is left. What can not be seen is recorded as such, with the error, and asked for again."""
+
+    def __init__(self, recorder: Recorder, target: Target, *, watch_locks: bool = False) -> None:
+        self._recorder = recorder
+        self._target = target
+        self._watch_locks = watch_locks
+        self._replicas: list[Replica] = []
+        self._last_ticks: dict[tuple[str, str], dict[str, float]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._session: aiohttp.ClientSession
+        self.ready: dict[str, bool] = {}  # by the name of the replica, as last seen
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), timeout=timeout)
+        samples = [(self._find_replicas, REPLICAS_SECONDS), (self._leader, LEADER_SECONDS)]
+        samples += [(self._sample_replicas, REPLICA_SECONDS)]
+        if self._watch_locks:
+            samples += [(self._locks, LOCKS_SECONDS)]
+        self._tasks = [asyncio.create_task(_every(seconds, sample)) for sample, seconds in samples]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._session.close()
+
+    async def _find_replicas(self) -> None:
+        try:
+            self._replicas = await self._target.replicas()
+        except Exception as error:
+            self._note("replicas", None, error)
+
+    async def _leader(self) -> None:
+        try:
+            rows = await self._target.sql(_LEADER)
+        except Exception as error:
+            self._note("leader", None, error)
+        else:
+            self._note("leader", rows[0] if rows else None)
+
+    async def _locks(self) -> None:
+        try:
+            self._note("locks", await self._target.sql(_LOCKS))
+        except Exception as error:
+            self._note("locks", None, error)
+
+    async def _sample_replicas(self) -> None:
+        await asyncio.gather(*(self._sample_replica(replica) for replica in self._replicas))
+
+    async def _sample_replica(self, replica: Replica) -> None:
+        ready, reason = await self._readiness(replica)
+        self.ready[replica.name] = ready
+        self._note("readiness", {"replica": replica.name, "ready": ready, "reason": reason})
+        try:
+            async with self._session.get(f"{replica.url}/metrics") as response:
+                counters = parse_ticks(await response.text())
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return  # as told by its readiness
+        for loop, counts in counters.items():
+            if self._last_ticks.get((replica.name, loop)) != counts:
+                self._last_ticks[replica.name, loop] = counts
+                self._note("ticks", {"replica": replica.name, "loop": loop} | counts)
+
+    async def _readiness(self, replica: Replica) -> tuple[bool, str | None]:
+        try:
+            async with self._session.get(f"{replica.url}/readyz") as response:
+                document = await response.json()
+        except TimeoutError:
+            return False, f"no answer within {_PATIENCE_SECONDS:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return False, f"no answer: {error}"
+        if response.status == 200:
+            return True, None
+        checks = document.get("checks", {}) if isinstance(document, dict) else {}
+        reasons = [f"{name}: {check.get('reason')}" for name, check in checks.items() if not check.get("ok")]
+        return False, "; ".join(reasons) or f"HTTP {response.status}"
+
+    def _note(self, f: str, value: Any, error: Exception | None = None) -> None:
+        told = None if error is None else f"{type(error).__name__}: {str(error).strip()}"
+        self._recorder.record("info", OBSERVER, f, value, told)
+
+
+def parse_ticks(metrics: str) -> dict[str, dict[str, float]]:
+    """Rounds of each leader-only loop, by outcome, from the text of /metrics."""
+    counters: dict[str, dict[str, float]] = {}
+    for loop, outcome, value in _TICKS.findall(metrics):
+        counters.setdefault(loop, {"done": 0.0, "failed": 0.0})[outcome] = float(value)
+    return counters
+
+
+async def _every(seconds: float, sample: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await sample()
+        await asyncio.sleep(seconds)
