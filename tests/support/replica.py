@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ QUICK = {
 class ReplicaProcess:
     """One process, its log, and HTTP requests to it."""
 
+    program: Sequence[str] = (sys.executable, "-m", "catalog_server")
+
     def __init__(self, name: str, dsn: str, folder: Path, **settings: str) -> None:
         self.name = name
         self.port = free_port()
@@ -51,7 +54,7 @@ class ReplicaProcess:
     def start(self) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "catalog_server", "serve"],
+                [*self.program, "serve"],
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -74,9 +77,7 @@ class ReplicaProcess:
 
     def command(self, *words: str) -> Any:
         """What `catalog-server WORDS` prints as JSON, run with this replica's settings."""
-        done = subprocess.run(
-            [sys.executable, "-m", "catalog_server", *words], env=self._environment, capture_output=True, timeout=60
-        )
+        done = subprocess.run([*self.program, *words], env=self._environment, capture_output=True, timeout=60)
         return json.loads(done.stdout)
 
     def get(self, path: str, *, seconds: float = 5.0) -> tuple[int, Any]:
