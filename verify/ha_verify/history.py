@@ -20,6 +20,10 @@ of the processes "nemesis" and "observer", so that one file tells the whole run.
 | "observer" | table       | info {table, columns, rows}: what a table held at the end, in parts               |
 | "observer" | checksum    | info {replica, digest}: what a replica served at the end                          |
 | "observer" | startup     | info {replica, ready_after_seconds}, or {replica, failed}                         |
+
+`at` and `intended_ns` count nanoseconds like `Event.time`; times in tables are floats, in seconds since 1970. An
+observation that could not be made has an error and says nothing else: a `leader` event without one and with null
+means that nobody leads.
 """
 
 import json
