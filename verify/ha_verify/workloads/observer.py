@@ -14,7 +14,7 @@ from ha_verify.targets import Replica, Target
 LEADER_SECONDS = 0.2
 REPLICA_SECONDS = 0.5
 LOCKS_SECONDS = 0.1
-REPLICAS_SECONDS = 2.0  # how often the list of replicas is asked for
+REPLICAS_SECONDS = 0.3  # how often the list of replicas is asked for: a start is noticed this late
 _PATIENCE_SECONDS = 1.0  # a replica that says nothing for so long does not say that it is ready
 
 _LEADER = """
@@ -43,8 +43,9 @@ class Observer:
         self._replicas: list[Replica] = []
         self._last_ticks: dict[tuple[str, str], dict[str, float]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._instances: dict[str, str] | None = None  # by replica; None before the first look
+        self._starting: dict[str, int] = {}  # replicas that are not ready yet, and when their start was noticed
         self._session: aiohttp.ClientSession
-        self.ready: dict[str, bool] = {}  # by the name of the replica, as last seen
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
@@ -69,6 +70,19 @@ class Observer:
             self._replicas = await self._target.replicas()
         except Exception as error:
             self._note("replicas", None, error)
+            return
+        instances = {replica.name: replica.instance for replica in self._replicas if replica.running}
+        for name, instance in instances.items():
+            if self._instances is not None and self._instances.get(name) != instance:
+                self._starting[name] = self._recorder.now_ns()
+        self._instances = (self._instances or {}) | instances
+
+    def report_unstarted(self) -> None:
+        """Records the replicas that were started and have not become ready up to now."""
+        for name, since_ns in self._starting.items():
+            waited = (self._recorder.now_ns() - since_ns) / 1e9
+            self._note("startup", {"replica": name, "failed": f"not ready after {waited:.1f} s"})
+        self._starting.clear()
 
     async def _leader(self) -> None:
         try:
@@ -88,8 +102,16 @@ class Observer:
         await asyncio.gather(*(self._sample_replica(replica) for replica in self._replicas))
 
     async def _sample_replica(self, replica: Replica) -> None:
+        if not replica.running:
+            self._note("readiness", {"replica": replica.name, "ready": False, "reason": "not running"})
+            return
+        asked_ns = self._recorder.now_ns()
         ready, reason = await self._readiness(replica)
-        self.ready[replica.name] = ready
+        since_ns = self._starting.get(replica.name)
+        if ready and since_ns is not None and since_ns <= asked_ns:
+            del self._starting[replica.name]
+            seconds = (self._recorder.now_ns() - since_ns) / 1e9
+            self._note("startup", {"replica": replica.name, "ready_after_seconds": seconds})
         self._note("readiness", {"replica": replica.name, "ready": ready, "reason": reason})
         try:
             async with self._session.get(f"{replica.url}/metrics") as response:

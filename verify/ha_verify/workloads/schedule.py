@@ -14,19 +14,27 @@ async def offer(
     """Calls `send` with the intended time of each arrival (nanoseconds of the history's clock) until `stop` is set.
 
     A call is made at its time whether or not those before have ended; where this process itself was late, the
-    calls are made up for with the intended times they should have had. Returns how many there were, all ended.
+    calls are made up for with the intended times they should have had. Returns how many there were, all ended;
+    raises what the first of them raised.
     """
     interval_ns = int(1e9 / rate_per_second)
     intended_ns = client.recorder.now_ns()
-    sent: set[asyncio.Task[object]] = set()
+    sent: set[asyncio.Future[object]] = set()
+    failures: list[BaseException] = []
+
+    def ended(task: asyncio.Future[object]) -> None:
+        sent.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failures.append(error)
+
     count = 0
     while not stop.is_set():
         wait_seconds = (intended_ns - client.recorder.now_ns()) / 1e9
         if wait_seconds > 0 and await _set_within(stop, wait_seconds):
             break
-        task = asyncio.ensure_future(send(intended_ns))
+        task: asyncio.Future[object] = asyncio.ensure_future(send(intended_ns))
         sent.add(task)
-        task.add_done_callback(sent.discard)
+        task.add_done_callback(ended)
         count += 1
         intended_ns += interval_ns
         if wait_seconds <= 0:
@@ -36,6 +44,8 @@ async def offer(
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+    if failures:
+        raise failures[0]
     return count
 
 
