@@ -16,7 +16,7 @@ of the processes "nemesis" and "observer", so that one file tells the whole run.
 | "observer" | readiness   | info {replica, ready, reason}                                                     |
 | "observer" | leader      | info {epoch, holder, replica} of the newest open term, or null                    |
 | "observer" | ticks       | info {replica, loop, done, failed}: counters of /metrics                          |
-| "observer" | locks       | info [{pid, holder, granted, waited_seconds}] of the migration lock               |
+| "observer" | locks       | info [{pid, holder, granted, waited_seconds, writes}] of the migration lock       |
 | "observer" | table       | info {table, columns, rows}: what a table held at the end, in parts               |
 | "observer" | checksum    | info {replica, digest}: what a replica served at the end                          |
 | "observer" | startup     | info {replica, ready_after_seconds}, or {replica, failed}                         |

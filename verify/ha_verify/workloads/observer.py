@@ -22,13 +22,17 @@ _LEADER = """
     FROM leadership_terms AS term LEFT JOIN replicas AS replica ON replica.id = term.holder
     WHERE term.ended_at IS NULL ORDER BY term.epoch DESC LIMIT 1
 """
-# The key is that of every server, old and new: "catalog1".
+# The key is that of every server, old and new: "catalog1". A session that has a transaction id has written; one that
+# migrates and writes is of interest all the more where it does not hold the lock.
 _LOCKS = """
-    SELECT locks.pid, activity.application_name AS holder, locks.granted,
-        coalesce(extract(epoch FROM clock_timestamp() - locks.waitstart), 0)::double precision AS waited_seconds
-    FROM pg_locks AS locks JOIN pg_stat_activity AS activity USING (pid)
-    WHERE locks.locktype = 'advisory' AND locks.classid = 1667331169 AND locks.objid = 1819240241
-    ORDER BY locks.pid
+    SELECT activity.pid, activity.application_name AS holder, coalesce(locks.granted, FALSE) AS granted,
+        coalesce(extract(epoch FROM clock_timestamp() - locks.waitstart), 0)::double precision AS waited_seconds,
+        activity.backend_xid IS NOT NULL AS writes
+    FROM pg_stat_activity AS activity LEFT JOIN pg_locks AS locks ON locks.pid = activity.pid
+        AND locks.locktype = 'advisory' AND locks.classid = 1667331169 AND locks.objid = 1819240241
+    WHERE locks.pid IS NOT NULL
+        OR (starts_with(activity.application_name, 'migrating@') AND activity.backend_xid IS NOT NULL)
+    ORDER BY activity.pid
 """
 _TICKS = re.compile(r'^catalog_singleton_ticks_total\{loop="([^"]+)",outcome="(done|failed)"\} (\S+)$', re.MULTILINE)
 
