@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from catalog_server.db import Database, Session
 from catalog_server.leadership import Conflict, Election, Elector, Fence, Fenced, LeaseRecord, Term, Timing
 from catalog_server.leadership.database_lease import DatabaseLease
+from catalog_server.leadership.elector import SystemClock
 from catalog_server.migrations.versions.v0001_initial import VERSION
 
 T = TypeVar("T")
@@ -45,17 +46,14 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         return self._scheduled_some
 
 
-class LoopClock:
-    """A replica's monotonic clock."""
+class LoopClock(SystemClock):
+    """A replica's monotonic clock; it sleeps as the real one does."""
 
     def __init__(self, loop: SteppedLoop) -> None:
         self._loop = loop
 
     def monotonic(self) -> float:
         return self._loop.time()
-
-    async def sleep_until(self, at: float) -> None:
-        await asyncio.sleep(at - self._loop.time())
 
 
 class SimulatedDatabase:

@@ -210,8 +210,8 @@ class Elector:
         self._renewed_at = started_at
         if not await self._call(self._epochs.raise_to(epoch, self._identity)):
             return  # another took a later one meanwhile; the next attempt sees what became of the lease
-        if self._stopping.is_set() or self._clock.monotonic() >= self._give_up_at:
-            return  # paused on the way: the next attempt takes it anew
+        if self._stopping.is_set():
+            return
         term = Term(epoch, self._identity)
         self._term = term
         self._ended_early.clear()  # that was an earlier term's
