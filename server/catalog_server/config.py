@@ -122,7 +122,7 @@ class Settings(BaseSettings):
         description="Name of the lease that replicas compete for",
     )
     leadership_namespace: str | None = Field(
-        None, description="Namespace of the Kubernetes Lease; default: the pod's own"
+        None, description="Namespace of the Kubernetes Lease; default: the pod's own, or the kubeconfig context's"
     )
     leadership_lease_seconds: Seconds = Field(15.0, description="How long others wait for a silent leader")
     leadership_renew_deadline_seconds: Seconds = Field(10.0, description="A leader that cannot renew gives up after")
@@ -150,6 +150,10 @@ class Settings(BaseSettings):
     ledger_retention_seconds: Seconds = Field(7 * 86_400.0, description="Execution ledger rows are kept for")
     replica_timeout_seconds: Seconds = Field(10.0, description="A replica not seen for so long counts as dead")
     replica_retention_seconds: Seconds = Field(3600.0, description="Rows of dead replicas are kept for")
+
+    probes_enabled: bool = Field(
+        False, description="Accept probes: writes and jobs whose effects a verification counts from outside"
+    )
 
     auth_secret: Annotated[SecretStr | None, AfterValidator(_long_enough)] = Field(
         None, description="Shared HS256 secret; with it, writes need a bearer token"

@@ -24,11 +24,11 @@ BASE = "/api/model_catalog/v1alpha1"
 class ApiServer:
     """Serves the given database until `stop`."""
 
-    def __init__(self, database: Database | None, dsn: str) -> None:
+    def __init__(self, database: Database | None, dsn: str, **settings: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._holder = ServicesHolder()
         if database is not None:
-            self._holder.current = Services(Settings(database_dsn=dsn), database, Queue())
+            self._holder.current = Services(Settings(database_dsn=dsn, **settings), database, Queue())
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), name="api-server")
         self._thread.start()
@@ -42,11 +42,17 @@ class ApiServer:
         """Status and JSON body; a list as parameter is repeated."""
         return self.request("GET", path, **parameters)
 
+    def post(self, path: str, body: bytes) -> tuple[int, Any]:
+        return self._send(urllib.request.Request(f"{self.url}{path}", method="POST", data=body))
+
     def request(self, method: str, path: str, **parameters: Any) -> tuple[int, Any]:
         query = urllib.parse.urlencode(parameters, doseq=True)
         url = f"{self.url}{path}" + (f"?{query}" if query else "")
+        return self._send(urllib.request.Request(url, method=method))
+
+    def _send(self, request: urllib.request.Request) -> tuple[int, Any]:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())

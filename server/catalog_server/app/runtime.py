@@ -15,9 +15,10 @@ from catalog_server.catalog.refresh import RefreshHandler
 from catalog_server.config import Settings
 from catalog_server.http.context import Services
 from catalog_server.http.health import Checks
-from catalog_server.jobs import Listener, Queue, Rescuer, RetryPolicy, Worker
+from catalog_server.jobs import Handler, Listener, Queue, Rescuer, RetryPolicy, Worker
 from catalog_server.leadership import Election, Elector, Fence, LeaseBackend, Term, Timing, make_backend
 from catalog_server.migrations import server_head
+from catalog_server.probes import ProbeHandler
 from catalog_server.singletons import Loop, run_loops
 from catalog_server.singletons.cleanup import Cleanup
 from catalog_server.singletons.schedule import Schedule
@@ -54,16 +55,20 @@ class Runtime:
 
     def _make_worker(self) -> Worker:
         settings = self.settings
-        refresh = RefreshHandler(
-            database=self.pools.worker,
-            timeout_seconds=settings.source_timeout_seconds,
-            max_bytes=settings.source_max_bytes,
-        )
+        handlers: list[Handler] = [
+            RefreshHandler(
+                database=self.pools.worker,
+                timeout_seconds=settings.source_timeout_seconds,
+                max_bytes=settings.source_max_bytes,
+            )
+        ]
+        if settings.probes_enabled:
+            handlers.append(ProbeHandler())
         return Worker(
             database=self.pools.worker,
             heartbeat_database=self.pools.heartbeat,
             queue=self.queue,
-            handlers=[refresh],
+            handlers=handlers,
             identity=self.identity,
             concurrency=settings.jobs_concurrency,
             batch_size=settings.jobs_batch_size,

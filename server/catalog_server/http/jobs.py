@@ -37,7 +37,7 @@ async def refresh_source(request: web.Request) -> web.Response:
     job = await current.database.transaction(enqueue)
     if job is None:
         raise NotFound(f"there is no enabled source {source_id!a}")
-    return web.json_response(_job(job), status=202, headers={"Location": f"{BASE_PATH}/jobs/{job.id}"})
+    return web.json_response(job_document(job), status=202, headers={"Location": f"{BASE_PATH}/jobs/{job.id}"})
 
 
 async def list_jobs(request: web.Request) -> web.Response:
@@ -51,7 +51,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     shown = found[: page.size]
     return web.json_response(
         {
-            "items": [_job(job) for job in shown],
+            "items": [job_document(job) for job in shown],
             "nextPageToken": page.token_after((shown[-1].id,)) if len(found) > page.size else "",
             "pageSize": page.size,
             "size": len(shown),
@@ -71,10 +71,10 @@ async def show_job(request: web.Request) -> web.Response:
     job, attempts = await current.database.run(read)
     if job is None:
         raise NotFound(f"there is no job {text}; finished ones are kept for a while only")
-    return web.json_response(_job(job) | {"attempts": [_attempt(each) for each in attempts]})
+    return web.json_response(job_document(job) | {"attempts": [_attempt(each) for each in attempts]})
 
 
-def _job(job: Job) -> dict[str, Any]:
+def job_document(job: Job) -> dict[str, Any]:
     return {
         "id": str(job.id),
         "kind": job.kind,

@@ -6,6 +6,7 @@ from catalog_server.config import Settings
 from catalog_server.db import Database, Session
 from catalog_server.jobs import Queue
 from catalog_server.leadership import Fence, Term
+from catalog_server.singletons.rounds import fenced_round
 
 
 class Schedule:
@@ -21,7 +22,7 @@ class Schedule:
         self._max_attempts = settings.jobs_max_attempts
 
     async def tick(self, term: Term) -> None:
-        await self._database.transaction(self._fence.guarded(term, self._enqueue_due))
+        await self._database.transaction(fenced_round(self._fence, term, self.name, self._enqueue_due))
 
     def _enqueue_due(self, session: Session) -> None:
         for source_id in store.due_sources(session):

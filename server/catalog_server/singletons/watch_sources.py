@@ -12,6 +12,7 @@ from catalog_server.config import Settings
 from catalog_server.db import Database, Session
 from catalog_server.jobs import Queue
 from catalog_server.leadership import Fence, Term
+from catalog_server.singletons.rounds import fenced_round
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class WatchSources:
                 enqueue_refresh(session, self._queue, source_id, max_attempts=self._max_attempts)
             return changed
 
-        changed = await self._database.transaction(self._fence.guarded(term, reconcile))
+        changed = await self._database.transaction(fenced_round(self._fence, term, self.name, reconcile))
         self._seen = digest
         log.info("sources reconciled", extra={"path": str(self._path), "changed": changed})
 
