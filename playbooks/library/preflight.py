@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
 
@@ -100,6 +101,7 @@ def folder_problems(state_dir, marker_file, must_be_deployed):
 def number_problems(variables, replicas_max):
     ports = dict.fromkeys(("http_port", "haproxy_stats_port", "postgresql_port"), (1, 65535))
     ports["replica_port_base"] = (1, 65535 - replicas_max + 1)
+    ports["database_proxy_port_base"] = (1, 65535 - replicas_max)
     problems = []
     for name, (low, high) in {"replicas": (1, replicas_max), **ports}.items():
         if not re.fullmatch(r"\d{1,5}", str(variables[name])) or not low <= int(variables[name]) <= high:
@@ -142,7 +144,11 @@ def wanted_ports(variables):
         (int(variables["postgresql_port"]), "postgresql_port", "PostgreSQL"),
     ]
     replicas = int(variables["replicas"])
-    return ports + [(base + i, "replica_port_base", f"replica-{i + 1}") for i in range(replicas)]
+    ports += [(base + i, "replica_port_base", f"replica-{i + 1}") for i in range(replicas)]
+    if boolean(variables["database_proxies"]):
+        base = int(variables["database_proxy_port_base"])
+        ports += [(base + i, "database_proxy_port_base", f"database-proxy-{i}") for i in range(1, replicas + 1)]
+    return ports
 
 
 def port_problems(ports, state_dir):
