@@ -41,8 +41,11 @@ class Target(Protocol):
     """A deployment that a run made and may break. Every method raises `NotPossible` where it can not be done."""
 
     name: str
-    base_url: str  # of the load balancer
     timing: Timing
+
+    @property
+    def base_url(self) -> str:
+        """Of the load balancer."""
 
     async def up(self, replicas: int = 3) -> None:
         """Deploys if need be; returns when all replicas are ready and one leads."""
@@ -78,10 +81,11 @@ class Target(Protocol):
     async def exhaust_connections(self) -> int:
         """Takes every connection that ordinary users may have; returns how many. Given back by `heal`."""
 
-    async def cut_off(self, replica: str, how: Cut) -> None:
-        """Between one replica and the database, and so its lease."""
+    async def cut_off(self, replica: str, how: Cut) -> str:
+        """Between one replica and the database, and so its lease. Returns what a connection was seen to be."""
 
-    async def reconnect(self, replica: str) -> None: ...
+    async def reconnect(self, replica: str) -> str:
+        """Returns what a connection was seen to be."""
 
     async def restart_load_balancer(self) -> None: ...
 

@@ -1,0 +1,65 @@
+"""Whom a fault hits. Chosen when it is injected, since who leads and who works changes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from ha_verify.faults.fault import FaultFailed
+from ha_verify.targets import Target
+
+Choice = Callable[[Target], Awaitable[str]]
+
+WORK_SECONDS = 5.0  # how long a worker is waited for; jobs are short
+WORK_POLL_SECONDS = 0.01
+
+_WORKING = """
+    SELECT split_part(worker_id, '/', 1) AS replica, count(*) AS jobs
+    FROM jobs WHERE state = 'running' GROUP BY 1 ORDER BY 1
+"""
+
+
+async def leader(target: Target) -> str:
+    """Raises `FaultFailed` where nobody leads."""
+    name = await target.leader()
+    if name is None:
+        raise FaultFailed("nobody leads")
+    return name
+
+
+def follower(nth: int = 0) -> Choice:
+    """The nth of those who run and do not lead, in the order of their names, counted round."""
+
+    async def choose(target: Target) -> str:
+        leading = await target.leader()
+        names = [each.name for each in await target.replicas() if each.running and each.name != leading]
+        if not names:
+            raise FaultFailed("no replica runs that does not lead")
+        return names[nth % len(names)]
+
+    return choose
+
+
+def worker(nth: int = 0) -> Choice:
+    """A replica that holds the claim of a job now, rather one that does not lead; where nobody works, a follower."""
+
+    async def choose(target: Target) -> str:
+        leading = await target.leader()
+        give_up_at = time.monotonic() + WORK_SECONDS
+        while time.monotonic() < give_up_at:
+            names = [str(row["replica"]) for row in await target.sql(_WORKING)]
+            if names:  # claims outlive who held them
+                running = {each.name for each in await target.replicas() if each.running}
+                names = [name for name in names if name in running]
+            others = [name for name in names if name != leading]
+            if names:
+                return others[nth % len(others)] if others else names[0]
+            await asyncio.sleep(WORK_POLL_SECONDS)
+        return await follower(nth)(target)
+
+    return choose
+
+
+async def claims_of(target: Target, replica: str) -> int:
+    """Jobs whose claims this replica holds, alive or not."""
+    rows = await target.sql(_WORKING)
+    return next((int(row["jobs"]) for row in rows if row["replica"] == replica), 0)
