@@ -1,0 +1,122 @@
+"""What clients got: from their own ledger, by the time at which each request was meant to start."""
+
+import itertools
+from collections.abc import Sequence
+
+from ha_verify.checkers.bounds import READ_P99_SECONDS, recovery, timing_of
+from ha_verify.checkers.injected import injected
+from ha_verify.findings import Finding, Violation
+from ha_verify.history import RUN, History, Operation
+
+SHOWN = 20
+
+
+def available(history: History) -> Finding:
+    """Reads are answered, but for those in the windows in which a fault of its class may cost some."""
+    timing = timing_of(history)
+    windows = [(fault.began, recovery(fault.class_, timing).until(fault)) for fault in injected(history)]
+    reads = history.operations("read")
+    failed = [read for read in reads if read.outcome != "ok" and read.completion is not None]
+    outside = [read for read in failed if not _within(intended_seconds(read), windows)]
+    violations = [
+        Violation(
+            f"a read failed at {intended_seconds(read):.2f} s: {read.completion.error if read.completion else ''}",
+            (read.invoke.index, *([read.completion.index] if read.completion else [])),
+        )
+        for read in outside[:SHOWN]
+    ]
+    if len(outside) > SHOWN:
+        violations.append(Violation(f"{len(outside) - SHOWN} more reads failed"))
+    figures = {
+        "reads": len(reads),
+        "failed": len(failed),
+        "longest gap without a success, s": _longest_gap(reads),
+        "p99 of all, s": percentile(latencies(reads), 99),
+    }
+    return Finding("available", len(reads), tuple(violations), figures=figures)
+
+
+def latency(history: History) -> Finding:
+    """The 99th percentile of reads outside of the windows in which they may fail, from their intended start."""
+    timing = timing_of(history)
+    windows = [
+        (fault.began, recovery(fault.class_, timing).until(fault))
+        for fault in injected(history)
+        if recovery(fault.class_, timing).seconds
+    ]
+    calm = latencies([read for read in history.operations("read") if not _within(intended_seconds(read), windows)])
+    slo = history.run.get("slo") or {}
+    bound = float(slo.get("read_p99_seconds", READ_P99_SECONDS))
+    measured = percentile(calm, 99)
+    violations = []
+    if measured is not None and measured > bound:
+        violations.append(Violation(f"the 99th percentile of reads is {measured:.3f} s, not within {bound:g} s"))
+    figures = {f"p{rank}, s": percentile(calm, rank) for rank in (50, 95, 99, 100)}
+    return Finding("latency", len(calm), tuple(violations), measured=measured, bound=bound, unit="s", figures=figures)
+
+
+def recovers(history: History) -> Finding:
+    """After each fault reads succeed again within the bound of its class, and the deployment is whole again.
+
+    The time is that from the anchor of the class to the intended start of the last read that failed.
+    """
+    timing = timing_of(history)
+    failed = [intended_seconds(read) for read in history.operations("read") if read.outcome != "ok"]
+    violations = [
+        Violation(f"{event.value['what']} was not seen: {event.error}", (event.index,))
+        for event in history.of("not in time", process=RUN)
+    ]
+    seconds_by_class: dict[str, list[float]] = {}
+    excess = []
+    for fault in injected(history):
+        bound = recovery(fault.class_, timing)
+        last = max((at for at in failed if fault.began <= at < fault.window_end), default=None)
+        anchor = bound.until(fault) - bound.seconds
+        seconds = max(0.0, last - anchor) if last is not None else 0.0
+        seconds_by_class.setdefault(fault.class_, []).append(seconds)
+        excess.append(seconds - bound.seconds)
+        if seconds > bound.seconds:
+            message = f"{fault.name}: reads failed for {seconds:.2f} s more, not within {bound.seconds:g} s"
+            violations.append(Violation(message, fault.evidence))
+    figures = {class_: max(seconds) for class_, seconds in seconds_by_class.items()}
+    bounds = [recovery(class_, timing).seconds for class_ in seconds_by_class]
+    return Finding(
+        "recovers",
+        len(excess),
+        tuple(violations),
+        measured=max(figures.values(), default=None),
+        bound=max(bounds, default=None),
+        unit="s",
+        figures=figures,
+    )
+
+
+def intended_seconds(operation: Operation) -> float:
+    """When the request was meant to start: in an open model a stall is seen by all that should have come then."""
+    intended_ns = operation.invoke.value.get("intended_ns")
+    return operation.invoke.seconds if intended_ns is None else float(intended_ns) / 1e9
+
+
+def latencies(operations: Sequence[Operation]) -> list[float]:
+    """Of those that were answered, from their intended start, in ascending order. In seconds."""
+    return sorted(
+        operation.completion.seconds - intended_seconds(operation)
+        for operation in operations
+        if operation.completion is not None and operation.outcome == "ok"
+    )
+
+
+def percentile(ascending: Sequence[float], rank: float) -> float | None:
+    """The smallest value that `rank` percent of all do not exceed; None of nothing."""
+    if not ascending:
+        return None
+    return ascending[min(len(ascending) - 1, max(0, -int(-len(ascending) * rank // 100) - 1))]
+
+
+def _longest_gap(reads: Sequence[Operation]) -> float | None:
+    successes = sorted(read.completion.seconds for read in reads if read.outcome == "ok" and read.completion)
+    return max((later - earlier for earlier, later in itertools.pairwise(successes)), default=None)
+
+
+def _within(at: float, windows: Sequence[tuple[float, float]]) -> bool:
+    return any(began <= at <= end for began, end in windows)

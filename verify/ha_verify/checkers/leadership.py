@@ -1,0 +1,121 @@
+"""Who led when: from the terms and rounds in the database, and from what was seen meanwhile."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+from ha_verify.checkers.bounds import succession, timing_of
+from ha_verify.checkers.injected import Injected, injected, leader_at
+from ha_verify.findings import Finding, Violation
+from ha_verify.history import History
+
+CLOCK_SECONDS = 0.05
+
+
+def one_leader(history: History) -> Finding:
+    """An epoch has one holder, epochs grow with time, and nobody is succeeded while nothing is wrong with it."""
+    terms = sorted(history.rows("leadership_terms"), key=lambda row: row["epoch"])
+    evidence = _parts(history, "leadership_terms")
+    holders: dict[int, set[str]] = defaultdict(set)
+    for row in [*terms, *history.rows("singleton_ticks")]:
+        holders[row["epoch"]].add(row["holder"])
+    violations = [
+        Violation(f"epoch {epoch} was held by {', '.join(sorted(names))}", evidence)
+        for epoch, names in holders.items()
+        if len(names) > 1
+    ]
+    for earlier, later in pairwise(terms):
+        if later["started_at"] < earlier["started_at"]:
+            violations.append(Violation(f"epoch {later['epoch']} began before {earlier['epoch']}", evidence))
+    violations += _steps_back(history)
+    violations += _without_cause(history, evidence)
+    return Finding("one-leader", len(terms), tuple(violations))
+
+
+def fenced(history: History) -> Finding:
+    """Rounds of the leader's loops are written in the order of epochs: none of an older behind one of a newer."""
+    newest = 0
+    violations = []
+    rows = sorted(history.rows("singleton_ticks"), key=lambda row: row["id"])
+    for row in rows:
+        if row["epoch"] < newest:
+            message = f"{row['holder']} wrote a round of {row['loop']} under epoch {row['epoch']}, after {newest} began"
+            violations.append(Violation(message, _parts(history, "singleton_ticks")))
+        newest = max(newest, row["epoch"])
+    return Finding("fenced", len(rows), tuple(violations))
+
+
+def failover(history: History) -> Finding:
+    """From a fault that ends a term to the beginning of the next, against the bound of its class."""
+    timing = timing_of(history)
+    starts = sorted((row["started_at"], row["epoch"]) for row in history.rows("leadership_terms"))
+    seconds_by_fault: dict[str, list[float]] = defaultdict(list)
+    violations = []
+    for fault in of_leaders(history):
+        bound = succession(fault, timing) or timing.lease + timing.retry
+        began = next((at for at, _ in starts if at >= fault.began_wall), None)
+        if began is None:
+            violations.append(Violation(f"{fault.name}: no leader followed", fault.evidence))
+            continue
+        seconds = began - fault.began_wall
+        seconds_by_fault[fault.name].append(seconds)
+        if seconds > bound:
+            message = f"{fault.name}: the next leader came after {seconds:.2f} s, not within {bound:g} s"
+            violations.append(Violation(message, fault.evidence))
+    every = [seconds for each in seconds_by_fault.values() for seconds in each]
+    return Finding(
+        "failover",
+        len(every) + len(violations) if not every else len(every),
+        tuple(violations),
+        measured=max(every, default=None),
+        bound=timing.lease + timing.retry,
+        unit="s",
+        figures=dict(seconds_by_fault),
+    )
+
+
+def of_leaders(history: History) -> list[Injected]:
+    """The faults that cost a leader its term: it was killed, stopped, paused, or cut off for longer than its lease."""
+    lease_seconds = timing_of(history).lease
+    found = []
+    for fault in injected(history):
+        if fault.class_ in ("leader-kill", "leader-term"):
+            found.append(fault)
+        elif fault.class_ in ("leader-pause", "partition"):
+            held_seconds = (fault.heal_began or fault.window_end) - fault.began
+            leader = leader_at(history, fault.began)
+            if held_seconds > lease_seconds and leader is not None and leader["replica"] == fault.replica:
+                found.append(fault)
+    return found
+
+
+def _steps_back(history: History) -> list[Violation]:
+    """Epochs of terms that were seen one after the other."""
+    violations = []
+    seen = [event for event in history.of("leader") if event.error is None and event.value]
+    for earlier, later in pairwise(seen):
+        if later.value["epoch"] < earlier.value["epoch"]:
+            message = f"epoch {later.value['epoch']} was seen after {earlier.value['epoch']}"
+            violations.append(Violation(message, (earlier.index, later.index)))
+    return violations
+
+
+def _without_cause(history: History, evidence: tuple[int, ...]) -> list[Violation]:
+    """Terms that began while no fault was on, nor had been for the time that it takes to settle."""
+    timing = timing_of(history)
+    settle_seconds = timing.lease + 2 * timing.retry + timing.start
+    run_began = history[0].wall if len(history) else 0.0
+    shadows = [
+        (fault.began_wall, run_began + (fault.healed or fault.window_end) + settle_seconds)
+        for fault in injected(history)
+    ]
+    terms = sorted(history.rows("leadership_terms"), key=lambda row: row["epoch"])
+    return [
+        Violation(f"epoch {term['epoch']} began although nothing was wrong with the leader of the one before", evidence)
+        for term in terms[1:]
+        if term["started_at"] > run_began + CLOCK_SECONDS
+        and not any(began <= term["started_at"] <= end for began, end in shadows)
+    ]
+
+
+def _parts(history: History, table: str) -> tuple[int, ...]:
+    return tuple(event.index for event in history.of("table") if event.value["table"] == table)

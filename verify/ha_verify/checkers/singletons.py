@@ -1,0 +1,85 @@
+"""The leader's loops: that they stop with the term, and go on with the next."""
+
+from collections import defaultdict
+
+from ha_verify.checkers.bounds import succession, timing_of
+from ha_verify.checkers.injected import Injected, leader_at
+from ha_verify.checkers.leadership import of_leaders
+from ha_verify.findings import Finding, Violation
+from ha_verify.history import Event, History
+
+# Counters are sampled twice a second, and a round that was under way may still be counted.
+GRACE_SECONDS = 3.0
+STRAY_ROUNDS = 2  # of one loop: the first may have been under way
+
+
+def resume(history: History) -> Finding:
+    """After a change of leader a round is written within the bound of the succession, and a round's interval."""
+    timing = timing_of(history)
+    rounds = sorted((row["at"], row["epoch"]) for row in history.rows("singleton_ticks"))
+    gaps = []
+    violations = []
+    for fault in of_leaders(history):
+        before = max((epoch for at, epoch in rounds if at < fault.began_wall), default=0)
+        after = next((at for at, epoch in rounds if at >= fault.began_wall and epoch > before), None)
+        bound = (succession(fault, timing) or timing.lease + timing.retry) + timing.schedule + timing.retry
+        if after is None:
+            violations.append(Violation(f"{fault.name}: no loop went on", fault.evidence))
+            continue
+        gaps.append(after - fault.began_wall)
+        if gaps[-1] > bound:
+            message = f"{fault.name}: the loops went on after {gaps[-1]:.2f} s, not within {bound:g} s"
+            violations.append(Violation(message, fault.evidence))
+    if not of_leaders(history):
+        return _undisturbed(history, rounds)
+    return Finding(
+        "singletons-resume",
+        len(gaps) + sum("no loop" in each.message for each in violations),
+        tuple(violations),
+        measured=max(gaps, default=None),
+        bound=timing.lease + timing.retry + timing.schedule + timing.retry,
+        unit="s",
+    )
+
+
+def stop(history: History) -> Finding:
+    """A replica that lost its lease counts no more rounds: not when it was cut off, nor when it woke up."""
+    timing = timing_of(history)
+    violations = []
+    faults = [fault for fault in of_leaders(history) if fault.class_ in ("partition", "leader-pause")]
+    for fault in faults:
+        if fault.class_ == "partition":
+            # Not renewed since, it gives up at the renew deadline; a round may then hang for its deadline.
+            since = fault.began + timing.renew_deadline + timing.database_deadline + GRACE_SECONDS
+            until = fault.heal_began or fault.window_end
+        else:
+            since, until = (fault.healed or fault.window_end) + GRACE_SECONDS, fault.window_end
+        violations += _strays(history, fault, since, until)
+    return Finding("loops-stop", len(faults), tuple(violations))
+
+
+def _strays(history: History, fault: Injected, since: float, until: float) -> list[Violation]:
+    rounds: dict[str, list[Event]] = defaultdict(list)
+    for event in history.of("ticks"):
+        if event.value["replica"] == fault.replica and since < event.seconds < until:
+            leader = leader_at(history, event.seconds)
+            regained = leader is not None and leader["replica"] == fault.replica and fault.class_ != "partition"
+            if not regained:
+                rounds[event.value["loop"]].append(event)
+    return [
+        Violation(
+            f"{fault.name}: {fault.replica} went on with {loop}, {len(events)} times",
+            (*fault.evidence, *(event.index for event in events)),
+        )
+        for loop, events in rounds.items()
+        if len(events) >= STRAY_ROUNDS
+    ]
+
+
+def _undisturbed(history: History, rounds: list[tuple[float, int]]) -> Finding:
+    """Where leaders changed in another way, as in a rolling restart: a round of every term that began."""
+    epochs = {epoch for _, epoch in rounds}
+    changes = sorted(history.rows("leadership_terms"), key=lambda row: row["epoch"])[1:]
+    last = changes[-1:] and changes[-1]["epoch"]
+    violations = [Violation(f"no loop ran under epoch {last}")] if changes and last not in epochs else []
+    return Finding("singletons-resume", len(changes), tuple(violations))
