@@ -1,0 +1,45 @@
+"""Every scenario, by name."""
+
+from collections.abc import Sequence
+
+from ha_verify.scenarios.cold_start import ColdStart
+from ha_verify.scenarios.database_outage import DatabaseOutage
+from ha_verify.scenarios.kill_leader import KillLeader
+from ha_verify.scenarios.partition import Partition
+from ha_verify.scenarios.paused_zombies import PausedZombies
+from ha_verify.scenarios.random_kills import RandomKills
+from ha_verify.scenarios.rolling_restart import RollingRestart
+from ha_verify.scenarios.scale_out import ScaleOut
+from ha_verify.scenarios.scenario import Scenario
+from ha_verify.scenarios.soak import Soak
+
+_ALL: tuple[Scenario, ...] = (
+    ScaleOut(),
+    KillLeader(),
+    RandomKills(),
+    PausedZombies(),
+    Partition(),
+    DatabaseOutage(),
+    RollingRestart(),
+    ColdStart(),
+    Soak(),
+)
+SCENARIOS = {scenario.name: scenario for scenario in _ALL}
+
+ALL = "all"
+ACCEPTANCE = tuple(name for name in SCENARIOS if name != Soak.name)  # what `all` means: every claim, in minutes
+
+
+class UnknownScenario(Exception):
+    """No scenario has this name; the message lists those there are."""
+
+
+def chosen(names: Sequence[str]) -> list[Scenario]:
+    """The scenarios of these names, `all` being the acceptance set, each once. Raises `UnknownScenario`."""
+    wanted: dict[str, Scenario] = {}
+    for name in names:
+        if name != ALL and name not in SCENARIOS:
+            raise UnknownScenario(f"there is no scenario {name!r}; choose from: {', '.join([ALL, *SCENARIOS])}")
+        for each in ACCEPTANCE if name == ALL else (name,):
+            wanted[each] = SCENARIOS[each]
+    return list(wanted.values())

@@ -1,0 +1,39 @@
+import random
+
+from ha_verify.faults import catalogue as faults
+from ha_verify.scenarios.scenario import Experiment, Injection, Options
+
+
+class Partition:
+    """One replica is cut off from the database, and so from its lease, while the others are not.
+
+    Connections are cut and refused, or frozen: they stay open, and nothing comes through. It is the leader that is
+    cut off, and another replica at random. The leader must stop its loops before its lease has run out for the
+    others, a replica that is cut off must say that it is not ready, and the others serve on.
+    """
+
+    name = "partition"
+    claims = (
+        "one-leader",
+        "fenced",
+        "failover",
+        "loops-stop",
+        "singletons-resume",
+        "readiness-tells",
+        "recovers",
+        "writes-kept",
+        "effects-once",
+        "available",
+    )
+
+    def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
+        timing = options.timing
+        past_the_lease = timing.lease + timing.retry + 3.0
+        injections = []
+        for _ in range(options.trials):
+            injections.append(Injection(faults.CutOffLeader("frozen"), hold_seconds=past_the_lease))
+            if not options.short:
+                injections.append(Injection(faults.CutOffLeader("refused"), hold_seconds=past_the_lease))
+                injections.append(Injection(faults.CutOffReplica("cut"), hold_seconds=3.0))
+        rng.shuffle(injections)
+        return [Experiment(injections)]

@@ -1,0 +1,66 @@
+"""What a scenario is: data about load and faults. Nothing here does anything."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ha_verify.faults import Fault
+from ha_verify.targets import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Arrivals per second, offered whatever becomes of them."""
+
+    reads: float = 20.0
+    writes: float = 4.0
+    refreshes: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """One fault: injected at a random time up to `wait_max_seconds` from when its turn comes, healed
+    `hold_seconds` after it took effect."""
+
+    fault: Fault
+    hold_seconds: float = 0.0
+    wait_max_seconds: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One run, told by one history."""
+
+    injections: Sequence[Injection]
+    load: Load = field(default_factory=Load)
+    replicas: int = 3
+    warm_up_seconds: float = 4.0  # load before the first fault
+    cool_down_seconds: float = 2.0  # load after the last recovery
+    faults_seconds: float | None = None  # no fault is injected after this time; None: all are
+    load_after_faults: bool = False  # for faults that begin with an outage, or with an empty database
+    watch_locks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for. `trials` is how often each of the scenario's faults is injected."""
+
+    timing: Timing
+    trials: int = 1
+    short: bool = False
+    soak_seconds: float = 1800.0
+
+
+class Scenario(Protocol):
+    """A kind of run. Its docstring is its page in the documentation: the first line says what is done."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Keys of `claims.CLAIMS` that the run must try; none may stay untried."""
+
+    def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
+        """The same options and the same seed give the same plan."""
