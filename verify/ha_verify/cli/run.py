@@ -13,7 +13,7 @@ import click
 import yaml
 from rich.console import Console
 
-from ha_verify.cli.conclude import conclude
+from ha_verify.cli.conclusion import conclude
 from ha_verify.scenarios import Options, Scenario, UnknownScenario, chosen
 from ha_verify.scenarios.display import ConsoleDisplay
 from ha_verify.scenarios.session import Session, plan
