@@ -9,6 +9,7 @@ from ha_verify.findings import Finding, Violation
 from ha_verify.history import History
 
 CLOCK_SECONDS = 0.05
+HARMLESS = ("clock",)  # classes of faults that are no reason to change the leader
 
 
 def one_leader(history: History) -> Finding:
@@ -107,6 +108,7 @@ def _without_cause(history: History, evidence: tuple[int, ...]) -> list[Violatio
     shadows = [
         (fault.began_wall, run_began + (fault.healed or fault.window_end) + settle_seconds)
         for fault in injected(history)
+        if fault.class_ not in HARMLESS
     ]
     terms = sorted(history.rows("leadership_terms"), key=lambda row: row["epoch"])
     return [

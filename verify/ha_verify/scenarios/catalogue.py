@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ha_verify.scenarios.clock_jump import ClockJump
 from ha_verify.scenarios.cold_start import ColdStart
 from ha_verify.scenarios.database_outage import DatabaseOutage
 from ha_verify.scenarios.kill_leader import KillLeader
@@ -22,6 +23,7 @@ _ALL: tuple[Scenario, ...] = (
     DatabaseOutage(),
     RollingRestart(),
     ColdStart(),
+    ClockJump(),
     Soak(),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

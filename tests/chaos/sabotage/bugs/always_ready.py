@@ -3,7 +3,7 @@
 from catalog_server.http import health
 from chaos.sabotage.editing import edit
 
-SCENARIO = "database-outage"
+SCENARIO = "partition"
 CLAIM = "readiness-tells"
 
 

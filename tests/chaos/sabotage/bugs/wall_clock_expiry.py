@@ -7,7 +7,7 @@ from catalog_server.leadership import Elector
 from catalog_server.leadership.database_lease import DatabaseLease
 from chaos.sabotage.editing import edit
 
-SCENARIO = "paused-zombies"
+SCENARIO = "clock-jump"
 CLAIM = "one-leader"
 
 
