@@ -1,0 +1,48 @@
+"""One deployment for the tests of a file, with quick timings; destroyed after them, whatever happened."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.deployment import REPLICAS_MAX, free_port_range
+from ha_verify.targets.local import LocalTarget
+
+QUICK = {
+    "leadership_lease_seconds": 3,
+    "leadership_renew_deadline_seconds": 2,
+    "leadership_retry_seconds": 0.4,
+    "drain_seconds": 0.5,
+    "settings": {
+        "probes_enabled": True,
+        "jobs_claim_lease_seconds": 3,
+        "jobs_heartbeat_seconds": 0.5,
+        "database_deadline_seconds": 2,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[LocalTarget]:
+    """Three replicas, deployed. What a test breaks it heals."""
+    # Not pytest's folder: as root it is closed to the unprivileged user that runs PostgreSQL.
+    folder = Path(tempfile.mkdtemp(prefix="catalog-verify-"))
+    folder.chmod(0o755)
+    base = free_port_range(2 * REPLICAS_MAX + 5)
+    ports = {
+        "http_port": base,
+        "haproxy_stats_port": base + 1,
+        "postgresql_port": base + 2,
+        "replica_port_base": base + 3,
+        "database_proxy_port_base": base + 3 + REPLICAS_MAX,
+    }
+    made = LocalTarget(folder / "state", QUICK | ports)
+    try:
+        asyncio.run(made.up())
+        yield made
+    finally:
+        asyncio.run(made.down())
+        shutil.rmtree(folder)
