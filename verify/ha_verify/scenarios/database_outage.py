@@ -20,14 +20,14 @@ class DatabaseOutage:
         injections = []
         for _ in range(options.trials):
             injections += [
-                Injection(faults.Database("restart")),
                 Injection(faults.Database("crash")),
-                Injection(faults.TerminateBackends()),
+                Injection(faults.PauseDatabase(), hold_seconds=pause_seconds),
             ]
             if not options.short:
                 injections += [
+                    Injection(faults.Database("restart")),
+                    Injection(faults.TerminateBackends()),
                     Injection(faults.ExhaustConnections(), hold_seconds=5.0),
-                    Injection(faults.PauseDatabase(), hold_seconds=pause_seconds),
                 ]
         rng.shuffle(injections)
         return [Experiment(injections)]

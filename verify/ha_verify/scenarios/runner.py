@@ -60,7 +60,9 @@ class Runner:
             async with Observer(recorder, target, watch_locks=experiment.watch_locks) as observer:
                 try:
                     if experiment.load_after_faults:
+                        observer.watch_leader = False
                         await self._faults(experiment)
+                        observer.watch_leader = True
                         async with self._load(client, experiment.load, sources):
                             await self._pause(experiment.warm_up_seconds + experiment.cool_down_seconds)
                     else:

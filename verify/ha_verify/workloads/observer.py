@@ -47,6 +47,7 @@ class Observer:
         self._replicas: list[Replica] = []
         self._last_ticks: dict[tuple[str, str], dict[str, float]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.watch_leader = True  # off while a database is being emptied, with all that it knew of leaders
         self._instances: dict[str, str] | None = None  # by replica; None before the first look
         self._starting: dict[str, int] = {}  # replicas that are not ready yet, and when their start was noticed
         self._session: aiohttp.ClientSession
@@ -89,6 +90,8 @@ class Observer:
         self._starting.clear()
 
     async def _leader(self) -> None:
+        if not self.watch_leader:
+            return
         try:
             rows = await self._target.sql(_LEADER)
         except Exception as error:
