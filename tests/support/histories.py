@@ -168,7 +168,7 @@ class _Run:
             replica = self._chance.choice(REPLICAS)
             outcome, took = "completed", self._chance.uniform(0.01, 0.4)
             for number, kill in enumerate(self._kills):
-                if REPLICAS[number % 3] == replica and 0 <= kill.at_seconds - claimed < 0.5:
+                if REPLICAS[number % 3] == replica and 0 <= kill.at_seconds - claimed < 2.0:
                     outcome, took = ("released", 0.3) if "TERM" in kill.name else ("rescued", 10.2)
                 if REPLICAS[number % 3] == replica and claimed > kill.at_seconds:
                     self._starts[replica] = 1 + number

@@ -37,7 +37,7 @@ def failovers(histories: Mapping[str, History]) -> Trials:
     for name, history in histories.items():
         timing = history.run.get("timing") or {}
         time = timeline(history)
-        for fault, until in zip(time.faults, _next_starts(time), strict=True):
+        for fault, until in zip(time.faults, _next_starts(time), strict=False):
             began = _succession(time, fault, until)
             if began is None:
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 from ha_verify.report.failovers import Trials
 from ha_verify.report.ledger import Attempt
 from ha_verify.report.timeline import FaultWindow, Span, Timeline, replica_of
-from ha_verify.report.traffic import Bucket, Traffic
+from ha_verify.report.traffic import Traffic
 
 Spec = dict[str, Any]
 
@@ -23,6 +23,7 @@ OUTCOMES = {
     "cancelled": ("@quiet", "square"),
 }
 _LANE_PIXELS = 26
+_GAP_PIXELS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,14 @@ def run_figure(id_: str, time: Timeline, seen: Traffic) -> Figure:
     """Replicas, rate, errors and latency over one time axis, with the faults shaded."""
     lanes = list(reversed(time.replicas))
     lanes_pixels = max(2, len(lanes)) * _LANE_PIXELS + 10
-    height = lanes_pixels + 3 * 110 + 130
-    tops = _domains([110, 90, 130, lanes_pixels], gap=34)
+    rows_pixels = (130, 80, 90, lanes_pixels)  # latency, errors, rate, replicas: from the bottom up
+    plot_pixels = sum(rows_pixels) + _GAP_PIXELS * (len(rows_pixels) - 1)
+    tops = _domains(rows_pixels)
     axes: Spec = {
         "yaxis4": {"domain": tops[3], "tickvals": list(range(len(lanes))), "ticktext": [plain(lane) for lane in lanes]},
         "yaxis3": {"domain": tops[2], "title": {"text": "requests / s"}, "rangemode": "tozero"},
         "yaxis2": {"domain": tops[1], "title": {"text": "errors / s"}, "rangemode": "tozero"},
-        "yaxis": {"domain": tops[0], "title": {"text": "latency, ms"}, "type": "log"},
+        "yaxis": {"domain": tops[0], "title": {"text": "latency, ms"}, "type": "log", "dtick": 1},
     }
     axes["yaxis4"] |= {"range": [-0.6, max(len(lanes) - 0.4, 1)], "showgrid": False, "zeroline": False}
     layout: Spec = {
@@ -59,8 +61,8 @@ def run_figure(id_: str, time: Timeline, seen: Traffic) -> Figure:
         "barmode": "stack",
         "bargap": 0,
         "hovermode": "closest",
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-        "margin": {"l": 90, "r": 16, "t": 70, "b": 44},
+        "legend": {"orientation": "h", "y": 1 + 24 / plot_pixels, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+        "margin": {"l": 90, "r": 16, "t": 80, "b": 44},
         "shapes": [_shade(fault) for fault in time.faults],
         "annotations": [_number(fault) for fault in time.faults],
     }
@@ -69,16 +71,16 @@ def run_figure(id_: str, time: Timeline, seen: Traffic) -> Figure:
         f"Time line of {time.seconds:.0f} s: {len(time.replicas)} replicas, {len(time.terms)} terms of leadership, "
         f"{len(time.faults)} faults; requests, errors and latency below. The tables underneath hold the same figures."
     )
-    return Figure(id_, words, height, {"data": traces, "layout": layout})
+    return Figure(id_, words, plot_pixels + 124, {"data": traces, "layout": layout})
 
 
-def _domains(pixels: Sequence[int], gap: int) -> list[list[float]]:
+def _domains(pixels: Sequence[int]) -> list[list[float]]:
     """Shares of the height for rows from the bottom up."""
-    total = sum(pixels) + gap * (len(pixels) - 1)
+    total = sum(pixels) + _GAP_PIXELS * (len(pixels) - 1)
     domains, bottom = [], 0.0
     for size in pixels:
         domains.append([round(bottom / total, 4), round((bottom + size) / total, 4)])
-        bottom += size + gap
+        bottom += size + _GAP_PIXELS
     return domains
 
 
@@ -89,7 +91,7 @@ def _shade(fault: FaultWindow) -> Spec:
 
 def _number(fault: FaultWindow) -> Spec:
     text = f"F{fault.number}" + ("" if fault.took_effect is not False else " (no effect)")
-    place = {"x": fault.start, "xref": "x", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "top"}
+    place = {"x": fault.start, "xref": "x", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom"}
     hover = plain(f"{fault.name}: {fault.proof}")
     return {**place, "text": text, "hovertext": hover, "showarrow": False, "font": {"size": 11}}
 
@@ -144,7 +146,7 @@ def _traffic_traces(seen: Traffic) -> list[Spec]:
     rates = [(bucket.ok + bucket.failed + bucket.unknown) / width for bucket in buckets]
 
     def errors(name: str, counts: list[int], role: str, pattern: str) -> Spec:
-        marker = {"color": role, "pattern": {"shape": pattern, "size": 4}}
+        marker = {"color": role, "pattern": {"shape": pattern, "size": 5, "fgcolor": "@paper", "bgcolor": role}}
         heights = [count / width for count in counts]
         return {"type": "bar", "name": name, "x": middle, "y": heights, "width": width, "yaxis": "y2", "marker": marker}
 
@@ -170,11 +172,6 @@ def _traffic_traces(seen: Traffic) -> list[Spec]:
     ]
 
 
-def coarse(seen: Traffic) -> list[Bucket]:
-    """Buckets in which something was asked, for the table."""
-    return [bucket for bucket in seen.buckets if bucket.ok + bucket.failed + bucket.unknown]
-
-
 def ledger_figure(id_: str, drawn: Sequence[Attempt], total: int, seconds: float) -> Figure:
     """A lane per worker, attempts as lines that end in the mark of their outcome."""
     first = {attempt.worker: attempt.start for attempt in reversed(drawn)}
@@ -186,7 +183,7 @@ def ledger_figure(id_: str, drawn: Sequence[Attempt], total: int, seconds: float
         if not own:
             continue
         # Spread within the lane, so that attempts at the same time do not hide each other.
-        heights = [lane[attempt.worker] + (hash_of(attempt.token) - 3) / 11 for attempt in own]
+        heights = [lane[attempt.worker] + (_offset(attempt.token) - 3) / 11 for attempt in own]
         line = {"color": role, "width": 1}
         data.append(
             {
@@ -225,7 +222,7 @@ def ledger_figure(id_: str, drawn: Sequence[Attempt], total: int, seconds: float
     return Figure(id_, words, max(200, len(workers) * 34 + 110), {"data": data, "layout": layout})
 
 
-def hash_of(token: str) -> int:
+def _offset(token: str) -> int:
     """0 to 6, the same in every process."""
     return sum(map(ord, token)) % 7
 

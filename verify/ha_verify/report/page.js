@@ -1,4 +1,4 @@
-// Draws each plot when it first comes into view, and draws it again when the reader changes between light and dark.
+// Draws each plot once it is not folded away, and draws it again when the reader changes between light and dark.
 // Colours in the plots are names of roles; what a role looks like is decided here, so that a change is a redraw.
 "use strict";
 (() => {
@@ -40,12 +40,9 @@
   };
 
   const plots = [...document.querySelectorAll(".plot")];
-  const watcher = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (isIntersecting && !target.dataset.drawn) draw(target);
-    }
-  }, { rootMargin: "800px" });
-  plots.forEach((plot) => watcher.observe(plot));
+  const isShown = (plot) => !plot.closest("details:not([open])");
+  const drawShown = () => plots.filter((plot) => isShown(plot) && !plot.dataset.drawn).forEach(draw);
+  document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", drawShown));
   dark.addEventListener("change", () => plots.filter((plot) => plot.dataset.drawn).forEach(draw));
 
   // A link to evidence opens what it is folded into.
@@ -56,4 +53,5 @@
   };
   window.addEventListener("hashchange", unfold);
   unfold();
+  drawShown();
 })();
