@@ -37,7 +37,7 @@ VARIABLES: dict[str, Any] = {
         "replica_timeout_seconds": 2,
     },
 }
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 
 @dataclass(frozen=True)
