@@ -64,7 +64,7 @@ class ColdStart:
 
     async def _kill_who_migrates(self, target: Target) -> dict[str, str]:
         """Replicas take a while to start: the block is there before they migrate."""
-        block = asyncio.create_task(target.sql(_BLOCK))
+        block = asyncio.create_task(_block(target))
         try:
             holders: list[str] = []
 
@@ -72,13 +72,20 @@ class ColdStart:
                 holders[:] = [row["replica"] for row in await target.sql(_HOLDER) if row["replica"]]
                 return bool(holders)
 
-            await seen.until("a holder of the migration lock", BLOCK_SECONDS - 2, somebody_migrates)
+            await seen.until("a holder of the migration lock", START_SECONDS, somebody_migrates)
             victim = await seen.replica(target, holders[0])
             await target.signal(victim.name, "KILL")
         finally:
+            block.cancel()
             await target.sql(_UNBLOCK)
-            with contextlib.suppress(Exception):  # its session was ended: that is an error, and wanted
+            with contextlib.suppress(asyncio.CancelledError):
                 await block
         if not victim.instance:
             raise FaultFailed(f"{victim.name} held the migration lock, but did not run")
         return {"replica": victim.name, "instance": victim.instance}
+
+
+async def _block(target: Target) -> None:
+    """Until it is cancelled and its session ended; in parts, since a statement has a time limit."""
+    while True:
+        await target.sql(_BLOCK)
