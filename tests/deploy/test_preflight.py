@@ -16,6 +16,8 @@ VARIABLES = {
     "haproxy_stats_port": 8090,
     "postgresql_port": 55432,
     "replica_port_base": 8081,
+    "database_proxies": False,
+    "database_proxy_port_base": 55440,
     "leadership_lease_seconds": 15,
     "leadership_renew_deadline_seconds": 10,
     "leadership_retry_seconds": 2,
@@ -55,6 +57,12 @@ def test_ports_that_overlap_are_refused() -> None:
     ports = preflight.wanted_ports(VARIABLES | {"haproxy_stats_port": 8082})
     problems = preflight.port_problems([port for port in ports if port[0] == 8082], "/nowhere")
     assert any("wanted twice" in problem and "replica-2" in problem for problem in problems)
+
+
+def test_database_proxies_want_a_port_for_each_replica() -> None:
+    assert not [port for port in preflight.wanted_ports(VARIABLES) if port[1] == "database_proxy_port_base"]
+    ports = preflight.wanted_ports(VARIABLES | {"database_proxies": True})
+    assert [port[0] for port in ports if port[1] == "database_proxy_port_base"] == [55441, 55442, 55443]
 
 
 def test_a_taken_port_names_its_holder() -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from catalog_server import replicas
+from catalog_server import probes, replicas
 from catalog_server.config import Settings
 from catalog_server.db import Database, Session
 from catalog_server.jobs import Queue
 from catalog_server.leadership import Fence, Fenced, Term
+from catalog_server.probes.store import append_effect
 from catalog_server.singletons import Loop, run_loops
 from catalog_server.singletons.cleanup import Cleanup
 from catalog_server.singletons.schedule import Schedule
@@ -104,6 +105,43 @@ async def test_a_changed_sources_file_is_reconciled_and_its_sources_are_queued(
     assert await count(any_database, "catalog_sources WHERE status <> 'removed'") == 2, "a missing file changes nothing"
 
 
+async def test_a_round_that_writes_is_recorded_under_its_epoch_until_its_retention_is_over(
+    any_database: Database, settings: Settings
+) -> None:
+    def rounds(session: Session) -> list[tuple[str, int, str]]:
+        rows = session.rows("SELECT loop, epoch, holder FROM singleton_ticks ORDER BY id")
+        return [(row.loop, row.epoch, row.holder) for row in rows]
+
+    first = await begin_term(any_database, 1)
+    await watch_sources(any_database, settings).tick(first)
+    await schedule(any_database, settings).tick(first)
+    second = await begin_term(any_database, 2)
+    await schedule(any_database, settings).tick(second)
+    recorded = [("watch_sources", 1, "holder-1"), ("schedule", 1, "holder-1"), ("schedule", 2, "holder-2")]
+    assert await any_database.run(rounds) == recorded
+
+    await any_database.run(lambda session: age(session, "singleton_ticks", "at"))
+    await cleanup(any_database, settings).tick(second)
+    assert await any_database.run(rounds) == [("cleanup", 2, "holder-2")]
+
+
+async def test_cleanup_removes_old_probes_with_their_effects(any_database: Database, settings: Settings) -> None:
+    def accept_and_run(session: Session, value: str) -> None:
+        with session.transaction():
+            probes.accept(session, QUEUE, value, max_attempts=1)
+            (claim,) = QUEUE.claim(session, ["probe"], worker_id="worker", limit=1, lease_seconds=60)
+            append_effect(session, claim.job)
+            QUEUE.complete(session, [claim])
+
+    await any_database.run(lambda session: accept_and_run(session, "old"))
+    for table, column in (("probes", "created_at"), ("probe_effects", "at")):
+        await any_database.run(lambda session, table=table, column=column: age(session, table, column))
+    await any_database.run(lambda session: accept_and_run(session, "new"))
+    await cleanup(any_database, settings).tick(await begin_term(any_database, 1))
+    assert await any_database.run(lambda session: probes.get(session, "old")) is None
+    assert [await count(any_database, table) for table in ("probes", "probe_effects")] == [1, 1]
+
+
 async def test_a_due_source_is_queued_once(any_database: Database, settings: Settings) -> None:
     term = await begin_term(any_database, 1)
     await watch_sources(any_database, settings).tick(term)
@@ -122,7 +160,7 @@ async def test_a_round_of_a_succeeded_leader_is_refused_and_changes_nothing(
         await any_database.run(lambda session: session.execute("DELETE FROM jobs"))
     stale = await begin_term(any_database, 2)
     await begin_term(any_database, 3)
-    tables = ("jobs", "job_attempts", "replicas", "catalog_sources")
+    tables = ("jobs", "job_attempts", "replicas", "catalog_sources", "singleton_ticks")
     before = [await count(any_database, table) for table in tables]
     with pytest.raises(Fenced):
         await make_loop(any_database, settings).tick(stale)

@@ -16,6 +16,8 @@ Guarantees:
 Non-guarantees:
 * Trust is not mutual exclusion: a process may be paused right after it looked. Only guarded transactions are
   safe; effects outside of the database may overlap around a change of leader.
+* A machine that was suspended does not notice how long: CLOCK_MONOTONIC stands still meanwhile, so a leader on it
+  goes on trusting a term that others have succeeded, until it looks at its lease. Only the fence protects then.
 * There are times without a leader: up to the lease duration plus a retry period after a leader vanished.
 * A leader that reaches its lease but not the database keeps the lease, without effect (Kubernetes backend).
 * Epochs are as durable as the database: a fail-over to a standby that lags, or a restored backup, may lose them.
