@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +9,31 @@ import pytest
 from plotly import graph_objects
 
 from ha_verify.claims import CLAIMS
+from ha_verify.findings import Finding, Violation
 from ha_verify.history import History
 from ha_verify.report import write_report
+from ha_verify.verdict import Found, Judged, Place, Verdict
 from support.chromium import NAMES, find_chromium, open_page
 from support.histories import HistoryMaker, killed_leaders
 
 HOSTILE = "</script><script>document.title = 'taken'</script><!--<b>{{ 7 * 7 }}&"
 
 
-@dataclass
-class Place:
-    history: str
-    line: int
+def judged(
+    key: str, *violations: Found, trials: int = 59, measured: float | None = None, bound: float | None = None
+) -> Judged:
+    findings = tuple(Violation(violation.message) for violation in violations)
+    finding = Finding(key, trials, findings, measured=measured, bound=bound, unit="s")
+    figures = {"a.jsonl": {"SIGKILL the leader": [13.2, 15.4]}} if key == "failover" else {}
+    return Judged(CLAIMS[key], finding, violations, figures)
 
 
-@dataclass
-class Violated:
-    message: str
-    evidence: list[Place]
+def verdict(*claims: Judged, untried: tuple[str, ...] = ()) -> Verdict:
+    return Verdict(("a.jsonl",), claims, untried)
 
 
-@dataclass
-class Judged:
-    key: str
-    trials: int = 59
-    violations: list[Violated] = field(default_factory=list)
-    measured: float | None = None
-    bound: float | None = None
-    unit: str = ""
-
-    @property
-    def words(self) -> str:
-        return CLAIMS[self.key].words
-
-    @property
-    def requirements(self) -> tuple[str, ...]:
-        return CLAIMS[self.key].requirements
-
-    @property
-    def result(self) -> str:
-        return "FAIL" if self.violations else "PASS" if self.trials else "INCONCLUSIVE"
-
-    @property
-    def rate_upper_bound(self) -> float | None:
-        return None if self.violations or not self.trials else 1 - 0.05 ** (1 / self.trials)
-
-
-@dataclass
-class Judgement:
-    result: str
-    claims: list[Judged]
-
-
-def passed() -> Judgement:
-    return Judgement("PASS", [Judged(key) for key in CLAIMS])
+def passed() -> Verdict:
+    return verdict(*(judged(key) for key in CLAIMS))
 
 
 def hostile_history() -> History:
@@ -84,7 +54,7 @@ def hostile_history() -> History:
     return maker.history()
 
 
-def written(directory: Path, judgement: Judgement, histories: dict[str, History]) -> str:
+def written(directory: Path, judgement: Verdict, histories: dict[str, History]) -> str:
     return write_report(judgement, histories, directory).read_text(encoding="utf-8")
 
 
@@ -106,14 +76,14 @@ def test_the_verdict_comes_first_with_every_claim(tmp_path: Path) -> None:
 
 
 def test_a_measured_figure_stands_against_its_bound(tmp_path: Path) -> None:
-    judgement = Judgement("PASS", [Judged("failover", measured=15.4, bound=17.0, unit="s")])
+    judgement = verdict(judged("failover", measured=15.4, bound=17.0))
     page = without_plotly(written(tmp_path, judgement, {}))
     assert re.search(r">15\.4 s</td>\s*<td class=\"number\">17 s<", page)
 
 
 def test_a_violation_links_to_the_lines_that_show_it(tmp_path: Path) -> None:
-    violated = Violated("w-7 is gone", [Place("a.jsonl", 3), Place("a.jsonl", 10_000_000)])
-    judgement = Judgement("FAIL", [Judged("writes-kept", violations=[violated])])
+    violated = Found("w-7 is gone", (Place("a.jsonl", 3), Place("a.jsonl", 10_000_000)))
+    judgement = verdict(judged("writes-kept", violated))
     page = without_plotly(written(tmp_path, judgement, {"a.jsonl": killed_leaders()}))
     href = re.search(r'<a href="#([^"]+)">a\.jsonl:3</a>', page)
     assert href
@@ -123,7 +93,7 @@ def test_a_violation_links_to_the_lines_that_show_it(tmp_path: Path) -> None:
 
 
 def test_of_many_violations_the_first_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
-    judgement = Judgement("FAIL", [Judged("writes-kept", violations=[Violated(f"w-{n}", []) for n in range(25)])])
+    judgement = verdict(judged("writes-kept", *(Found(f"w-{n}", ()) for n in range(25))))
     page = without_plotly(written(tmp_path, judgement, {}))
     assert "w-9\n" in page
     assert "w-10\n" not in page
@@ -149,7 +119,7 @@ def test_every_colour_of_a_plot_is_known_in_light_and_in_dark(tmp_path: Path) ->
 
 def test_whatever_a_history_holds_is_shown_as_text(tmp_path: Path) -> None:
     name = f"{HOSTILE}.jsonl".replace("/", "")
-    judgement = Judgement("FAIL", [Judged("writes-kept", violations=[Violated(HOSTILE, [Place(name, 1)])])])
+    judgement = verdict(judged("writes-kept", Found(HOSTILE, (Place(name, 1),))), untried=(HOSTILE,))
     page = without_plotly(written(tmp_path, judgement, {name: hostile_history()}))
     assert "<script>document" not in page
     assert "<!--" not in page

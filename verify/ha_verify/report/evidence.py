@@ -4,18 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ha_verify.history import History, to_line
+from ha_verify.verdict import Place
 
 AROUND = 2
 EXCERPTS_MAX = 200
 _CHARACTERS_MAX = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A line of a history, counted from 1 as editors do."""
-
-    history: str
-    line: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,21 @@
-"""How long each change of leader took, trial by trial, seen from outside."""
+"""How long each change of leader took, trial by trial: the very figures that the claim about failover is held to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ha_verify.checkers.bounds import succession, timing_of
+from ha_verify.checkers.leadership import of_leaders
 from ha_verify.history import History
-from ha_verify.report.timeline import FaultWindow, Timeline, timeline
+from ha_verify.verdict import Verdict
+
+CLAIM = "failover"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     kind: str
     seconds: float
-    where: str  # which run, which fault
+    history: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +31,20 @@ class Trials:
         return max((trial.seconds for trial in self.each), default=0.0)
 
 
-def failovers(histories: Mapping[str, History]) -> Trials:
-    """From each fault to the first term that began after it, where one began before the next fault.
-
-    Shown, not judged: the claim about failover is held by its checker. The bound is that of the configuration,
-    lease + retry period.
-    """
-    trials, bounds = [], {}
-    for name, history in histories.items():
-        timing = history.run.get("timing") or {}
-        time = timeline(history)
-        for fault, until in zip(time.faults, _next_starts(time), strict=False):
-            began = _succession(time, fault, until)
-            if began is None:
-                continue
-            trials.append(Trial(fault.name, began - fault.start, f"{name}, F{fault.number}"))
-            if "lease" in timing and "retry" in timing:
-                bounds[fault.name] = float(timing["lease"]) + float(timing["retry"])
-    return Trials("Seconds from a fault to the next term of leadership", tuple(trials), bounds)
-
-
-def _next_starts(time: Timeline) -> list[float]:
-    return [*[fault.start for fault in time.faults[1:]], time.seconds]
-
-
-def _succession(time: Timeline, fault: FaultWindow, until: float) -> float | None:
-    if fault.took_effect is False:
-        return None
-    return min((term.start for term in time.terms if fault.start < term.start <= until), default=None)
+def failovers(verdict: Verdict, histories: Mapping[str, History]) -> Trials:
+    """By the name of the fault, with the bound that the checker derives from the configuration for its class."""
+    trials = tuple(
+        Trial(kind, seconds, name)
+        for claim in verdict.claims
+        if claim.key == CLAIM
+        for name, by_fault in claim.figures.items()
+        for kind, every in by_fault.items()
+        for seconds in every
+    )
+    bounds: dict[str, float] = {}
+    for history in histories.values() if trials else ():
+        timing = timing_of(history)
+        for fault in of_leaders(history):
+            bound = succession(fault, timing) or timing.lease + timing.retry
+            bounds[fault.name] = max(bounds.get(fault.name, 0.0), bound)
+    return Trials("Seconds from a fault that ends a term to the beginning of the next", trials, bounds)

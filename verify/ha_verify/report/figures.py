@@ -251,7 +251,7 @@ def trials_figure(id_: str, trials: Trials) -> Figure:
             "name": "a trial",
             "x": [trial.seconds for _, trial in dots],
             "y": [kind + (number % 5 - 2) * 0.09 for number, (kind, _) in enumerate(dots)],
-            "text": [plain(f"{trial.kind}: {trial.seconds:.2f} s, {trial.where}") for _, trial in dots],
+            "text": [plain(f"{trial.kind}: {trial.seconds:.2f} s, {trial.history}") for _, trial in dots],
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {"color": "@ok", "size": 9, "line": {"color": "@paper", "width": 1}},
         }

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ha_verify.report.evidence import Excerpt, Place
+from ha_verify.report.evidence import Excerpt
+from ha_verify.verdict import Found, Judged, Place
 
 VIOLATIONS_SHOWN = 10
 
@@ -39,11 +39,7 @@ class ClaimRow:
         return self.violations - len(self.shown)
 
 
-def places(violation: Any) -> list[Place]:
-    return [Place(str(place.history), int(place.line)) for place in violation.evidence]
-
-
-def claim_row(claim: Any, found: Mapping[Place, Excerpt]) -> ClaimRow:
+def claim_row(claim: Judged, found: Mapping[Place, Excerpt]) -> ClaimRow:
     return ClaimRow(
         key=claim.key,
         words=claim.words,
@@ -64,16 +60,16 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{value:,.0f} {unit}".rstrip() if abs(value) >= 1000 else f"{value:.4g} {unit}".rstrip()
 
 
-def all_places(claims: Sequence[Any]) -> list[Place]:
+def all_places(claims: Sequence[Judged]) -> list[Place]:
     """Of the violations that are shown, in the order of the table."""
     return [
-        place for claim in claims for violation in claim.violations[:VIOLATIONS_SHOWN] for place in places(violation)
+        place for claim in claims for violation in claim.violations[:VIOLATIONS_SHOWN] for place in violation.evidence
     ]
 
 
-def _shown(violation: Any, found: Mapping[Place, Excerpt]) -> ShownViolation:
+def _shown(violation: Found, found: Mapping[Place, Excerpt]) -> ShownViolation:
     links = [
         Link(f"{place.history}:{place.line}", found[place].id if place in found else None)
-        for place in places(violation)
+        for place in violation.evidence
     ]
     return ShownViolation(violation.message, tuple(links))

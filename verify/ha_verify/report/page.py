@@ -19,18 +19,19 @@ from ha_verify.report.failovers import Trials, failovers
 from ha_verify.report.figures import trials_figure
 from ha_verify.report.judged import all_places, claim_row
 from ha_verify.report.run import run_section
+from ha_verify.verdict import Verdict
 
 SYMBOLS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?"}
 _OPEN_RUNS = 3  # the others are folded, and drawn when they are opened
 
 
-def write_report(verdict: Any, histories: Mapping[str, History], directory: Path) -> Path:
+def write_report(verdict: Verdict, histories: Mapping[str, History], directory: Path) -> Path:
     """Writes `index.html` and returns its path.
 
     The keys of `histories` are the files' paths relative to `directory`, as the verdict's evidence names them.
     Raises `OSError` where the directory can not be written to.
     """
-    trials = failovers(histories)
+    trials = failovers(verdict, histories)
     found = excerpts(histories, all_places(verdict.claims))
     commands = [history.run["command"] for history in histories.values() if history.run.get("command")]
     page = (
@@ -75,7 +76,7 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _summary(verdict: Any, runs: int) -> str:
+def _summary(verdict: Verdict, runs: int) -> str:
     counts = {result: sum(claim.result == result for claim in verdict.claims) for result in SYMBOLS}
     told = ", ".join(f"{count} {result.lower()}" for result, count in counts.items() if count)
     return f"{len(verdict.claims)} claims over {runs} {'run' if runs == 1 else 'runs'}: {told}"
