@@ -50,6 +50,7 @@ class LocalTarget:
         inventory: str = "verification",
         database_volume_mib: int | None = None,
     ) -> None:
+        self.state_dir = state_dir
         self._deployed = Deployed(state_dir)
         # Beside the state folder: the playbook makes that one only from an empty folder.
         self._sources = LocalSources(state_dir.parent / f"{state_dir.name}-sources")
