@@ -28,7 +28,10 @@ class Partition:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         timing = options.timing
-        past_the_lease = timing.lease + timing.retry + 3.0
+        # Rounds of loops that go on where they should have stopped each hang for their deadline: a few must be seen.
+        rounds_seconds = 3 * (timing.database_deadline + timing.schedule)
+        given_up_seconds = timing.renew_deadline + timing.database_deadline + 3.0
+        past_the_lease = max(timing.lease + timing.retry + 3.0, given_up_seconds + rounds_seconds)
         injections = []
         for _ in range(options.trials):
             injections.append(Injection(faults.CutOffLeader("frozen"), hold_seconds=past_the_lease))
