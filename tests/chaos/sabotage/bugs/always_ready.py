@@ -1,4 +1,4 @@
-"""/readyz answers 200 whatever its checks say."""
+"""/readyz answers 200 at once, without asking its checks."""
 
 from catalog_server.http import health
 from chaos.sabotage.editing import edit
@@ -8,4 +8,4 @@ CLAIM = "readiness-tells"
 
 
 def apply() -> None:
-    edit(health.ready, ("is_ready = all(check.ok for check in checks.values())", "is_ready = True"))
+    edit(health.ready, ("checks = await request.app[READINESS]()", "checks: Checks = {}"))
