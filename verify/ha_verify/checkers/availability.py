@@ -9,6 +9,8 @@ from ha_verify.findings import Finding, Violation
 from ha_verify.history import RUN, History, Operation
 
 SHOWN = 20
+# A replica that is asked to end answers first what it was asked before; nobody else could repeat a write.
+ORDERLY = ("roll", "scale", "leader-term", "replica-term")
 
 
 def available(history: History) -> Finding:
@@ -27,6 +29,7 @@ def available(history: History) -> Finding:
     ]
     if len(outside) > SHOWN:
         violations.append(Violation(f"{len(outside) - SHOWN} more reads failed"))
+    violations += _writes_cut_off(history)
     figures = {
         "reads": len(reads),
         "failed": len(failed),
@@ -111,6 +114,18 @@ def percentile(ascending: Sequence[float], rank: float) -> float | None:
     if not ascending:
         return None
     return ascending[min(len(ascending) - 1, max(0, -int(-len(ascending) * rank // 100) - 1))]
+
+
+def _writes_cut_off(history: History) -> list[Violation]:
+    orderly = [(fault.began, fault.effective) for fault in injected(history) if fault.class_ in ORDERLY]
+    return [
+        Violation(
+            f"a write was not answered while replicas ended in order: {write.completion.error}",
+            (write.invoke.index, write.completion.index),
+        )
+        for write in history.operations("write")
+        if write.outcome != "ok" and write.completion is not None and _within(intended_seconds(write), orderly)
+    ]
 
 
 def _longest_gap(reads: Sequence[Operation]) -> float | None:
