@@ -50,8 +50,16 @@ destroy: $(INSTALLED) ## Stop everything and delete the data
 	@$(PLAY) $(ARGS) destroy.yml
 
 .PHONY: test
-test: $(INSTALLED) ## Run every test
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 10 $(ARGS) tests
+test: $(INSTALLED) ## Run every test but those of chaos
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 10 --ignore tests/chaos $(ARGS) tests
+
+.PHONY: chaos
+chaos: $(INSTALLED) ## Run every scenario in its short form, and find every sabotaged server
+	$(BIN)/pytest --durations 10 $(ARGS) tests/chaos
+
+.PHONY: verify
+verify: $(INSTALLED) ## Deploy, break and judge: the verdict on every claim, in report/index.html
+	@PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 $(BIN)/ha-verify run all --report report $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure jobs per second, pick-up latency and requests per second

@@ -1,0 +1,66 @@
+"""What `ha-verify run` refuses, and what a seed determines. Nothing is deployed here."""
+
+import random
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ha_verify.claims import CLAIMS
+from ha_verify.cli import main
+from ha_verify.cli.list import pages
+from ha_verify.scenarios import ACCEPTANCE, SCENARIOS, Options
+from ha_verify.scenarios.session import plan
+from ha_verify.targets import Timing
+
+PAGES = Path(__file__).parents[3] / "docs" / "scenarios"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kill-leaders"], "there is no scenario 'kill-leaders'; choose from: all, scale-out"),
+        (["all", "--target", "moon"], "there is no target 'moon'; choose from: local"),
+        (["all", "-e", "http_port"], "'http_port' is not key=value, as in -e http_port=19080"),
+        (["all", "--trials", "0"], "--trials"),
+    ],
+)
+def test_an_error_names_the_field_the_value_and_what_to_do(arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["run", *arguments, "--report", str(tmp_path / "report")])
+
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_a_directory_that_is_not_a_report_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    result = CliRunner().invoke(main, ["run", "all", "--report", str(tmp_path)])
+
+    assert result.exit_code == 2
+    assert "holds what is not of a report (thesis.txt)" in " ".join(result.output.split())
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_same_seed_gives_the_same_schedule(name: str) -> None:
+    def schedule(seed: int) -> list[tuple[str, float]]:
+        planned = plan([SCENARIOS[name]], Options(Timing(), trials=4), seed)
+        return [(each.fault.name, each.hold_seconds) for run in planned for each in run.experiment.injections]
+
+    assert schedule(7) == schedule(7)
+    if name == "soak":
+        assert schedule(7) != schedule(8)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_tries_claims_that_there_are(name: str) -> None:
+    assert set(SCENARIOS[name].claims) <= set(CLAIMS)
+    assert SCENARIOS[name].plan(Options(Timing(), short=True), random.Random(1))
+
+
+def test_the_acceptance_set_tries_every_claim() -> None:
+    assert {key for name in ACCEPTANCE for key in SCENARIOS[name].claims} == set(CLAIMS)
+
+
+def test_the_pages_of_the_scenarios_are_those_of_the_code() -> None:
+    assert {path.name: path.read_text() for path in PAGES.glob("*.md")} == pages()
