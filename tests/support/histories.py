@@ -45,14 +45,15 @@ class Kill:
     """The leader is killed at a time, and succeeded after another."""
 
     name: str
+    class_: str
     at_seconds: float
     failover_seconds: float
 
 
 KILLS = (
-    Kill("SIGKILL the leader", 20.0, 13.2),
-    Kill("SIGTERM the leader", 60.0, 1.1),
-    Kill("SIGSTOP the leader", 90.0, 15.4),
+    Kill("SIGKILL the leader", "leader-kill", 20.0, 13.2),
+    Kill("SIGTERM the leader", "leader-term", 60.0, 1.1),
+    Kill("SIGSTOP the leader", "leader-pause", 90.0, 15.4),
 )
 
 
@@ -128,7 +129,7 @@ class _Run:
 
     def _kill(self, id_: str, kill: Kill, leader: str) -> None:
         begin, end = kill.at_seconds, kill.at_seconds + 6
-        value = {"id": id_, "fault": kill.name, "class": "leader", "at": round(begin * 1e9)}
+        value = {"id": id_, "fault": kill.name, "class": kill.class_, "at": round(begin * 1e9)}
         self._maker.add(begin, "invoke", "nemesis", "fault", value)
         proof = {"replica": leader, "process_id": self._chance.randrange(10_000), "seen": "its process is gone"}
         self._maker.add(begin + 0.01, "ok", "nemesis", "fault", {**value, "proof": proof})

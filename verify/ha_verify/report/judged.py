@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ha_verify.report.evidence import Excerpt
 from ha_verify.verdict import Found, Judged, Place
 
-VIOLATIONS_SHOWN = 10
+VIOLATIONS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ha_verify.history import History
 
 FUNCTIONS = ("read", "write", "refresh")
-_WIDTHS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_WIDTHS_SECONDS = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 @dataclass(frozen=True, slots=True)
