@@ -21,10 +21,17 @@ from ha_verify.scenarios.settle import NotInTime
 from ha_verify.targets import NotPossible, Target
 from ha_verify.targets.local import STATE_DIR, LocalTarget
 from ha_verify.targets.playbook import PlaybookFailed
+from ha_verify.verdict import EXIT_CODES
 
 TARGETS = ("local",)
 _THREADS = 32  # a paused database holds the threads that ask it; the others must go on
 _OF_A_REPORT = ("index.html", "verdict.json", "history-*.jsonl")
+
+
+class NothingProven(click.ClickException):
+    """The run ended before there was a verdict, which is neither PASS nor FAIL."""
+
+    exit_code = EXIT_CODES["INCONCLUSIVE"]
 
 
 def make_room(directory: Path) -> None:
@@ -118,7 +125,11 @@ def run(
     try:
         paths = asyncio.run(_do(target, asked, console))
     except (NotPossible, NotInTime, PlaybookFailed) as error:
-        raise click.ClickException(f"target {target_name}: {error}") from error
+        raise NothingProven(f"target {target_name}: {error}") from error
+    except asyncio.CancelledError as error:
+        raise NothingProven("stopped at once: what was recorded can be judged by ha-verify check") from error
+    if not paths:
+        raise NothingProven("interrupted before anything was recorded")
     conclude(context, paths, directory, as_json=as_json)
 
 
