@@ -11,27 +11,34 @@ clock, which is exact where both run on one machine, and as good as its clocks a
 
 from collections.abc import Mapping
 
-from ha_verify.checkers import availability, jobs, leadership, migrations, readiness, replicas, singletons, writes
+from ha_verify.checkers.availability import available, latency, recovers
+from ha_verify.checkers.jobs import claims_exclusive, deduplicated, effects_once, finish
+from ha_verify.checkers.leadership import failover, fenced, one_leader
+from ha_verify.checkers.migrations import once, starts_up
+from ha_verify.checkers.readiness import tells
+from ha_verify.checkers.replicas import agree
+from ha_verify.checkers.singletons import resume, stop
+from ha_verify.checkers.writes import kept
 from ha_verify.findings import Checker
 
 CHECKERS: Mapping[str, Checker] = {
-    "writes-kept": writes.kept,
-    "effects-once": jobs.effects_once,
-    "jobs-finish": jobs.finish,
-    "claims-exclusive": jobs.claims_exclusive,
-    "dedupe": jobs.deduplicated,
-    "one-leader": leadership.one_leader,
-    "fenced": leadership.fenced,
-    "failover": leadership.failover,
-    "singletons-resume": singletons.resume,
-    "loops-stop": singletons.stop,
-    "migrations-once": migrations.once,
-    "starts-up": migrations.starts_up,
-    "available": availability.available,
-    "latency": availability.latency,
-    "recovers": availability.recovers,
-    "readiness-tells": readiness.tells,
-    "replicas-agree": replicas.agree,
+    "writes-kept": kept,
+    "effects-once": effects_once,
+    "jobs-finish": finish,
+    "claims-exclusive": claims_exclusive,
+    "dedupe": deduplicated,
+    "one-leader": one_leader,
+    "fenced": fenced,
+    "failover": failover,
+    "singletons-resume": resume,
+    "loops-stop": stop,
+    "migrations-once": once,
+    "starts-up": starts_up,
+    "available": available,
+    "latency": latency,
+    "recovers": recovers,
+    "readiness-tells": tells,
+    "replicas-agree": agree,
 }
 
 __all__ = ["CHECKERS"]

@@ -1,14 +1,14 @@
 """What recovery is held against, derived from the configuration of the deployment that was verified.
 
-| class of fault                  | requests may fail until               | why                                          |
-|---------------------------------|---------------------------------------|----------------------------------------------|
-| replica, leader: kill, term;    | they may not                          | the load balancer repeats a read elsewhere   |
-|   roll, scale, clock            |                                       |                                              |
-| replica, leader: pause          | the load balancer has noticed         | a paused process accepts and says nothing    |
-| partition                       | the database's deadline has passed,   | the replica is not ready then, and its 503   |
-|                                 | and the load balancer noticed         | is repeated elsewhere                        |
-| database, connections, disk     | the database is back, and a deadline  | what hung is given up, and connected anew    |
-| load balancer                   | it is back                            | there is only one                            |
+| class of fault                  | requests may fail until               | why                                       |
+|---------------------------------|---------------------------------------|-------------------------------------------|
+| replica, leader: kill, term;    | they may not                          | the load balancer repeats a read elsewhere|
+|   roll, scale, clock            |                                       |                                           |
+| replica, leader: pause          | the load balancer has noticed         | a paused process accepts and says nothing |
+| partition                       | the database's deadline has passed,   | the replica is not ready then, and its 503|
+|                                 | and the load balancer noticed         | is repeated elsewhere                     |
+| database, connections, disk     | the database is back, and a deadline  | what hung is given up, and connected anew |
+| load balancer                   | it is back                            | there is only one                         |
 """
 
 from collections.abc import Mapping
