@@ -5,6 +5,7 @@ STATE_DIR ?=
 # More words for ansible-playbook: make deploy ARGS="-e replicas=5 -e http_port=9080"
 ARGS ?=
 REPLICAS ?= 3
+SHAPE ?= steady
 
 BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/installed
@@ -60,6 +61,10 @@ chaos: $(INSTALLED) ## Run every scenario in its short form, and find every sabo
 .PHONY: verify
 verify: $(INSTALLED) ## Deploy, break and judge: the verdict on every claim, in report/index.html
 	@PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 $(BIN)/ha-verify run all --report report $(ARGS)
+
+.PHONY: load
+load: $(INSTALLED) ## Load the deployment against its objectives: make load SHAPE=steady, ramp, spike or soak
+	@token="$$($(MAKE) --silent token)" && CATALOG_TOKEN="$$token" $(BIN)/python -m load $(SHAPE) $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure jobs per second, pick-up latency and requests per second
