@@ -16,6 +16,7 @@ REPLICA_SECONDS = 0.5
 LOCKS_SECONDS = 0.1
 REPLICAS_SECONDS = 0.3  # how often the list of replicas is asked for: a start is noticed this late
 _PATIENCE_SECONDS = 1.0  # a replica that says nothing for so long does not say that it is ready
+_METRICS_PATIENCE_SECONDS = 15.0  # without its database a replica answers only when it has given up asking
 
 _LEADER = """
     SELECT term.epoch, term.holder, replica.name AS replica
@@ -47,6 +48,7 @@ class Observer:
         self._replicas: list[Replica] = []
         self._last_ticks: dict[tuple[str, str], dict[str, float]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._asking: dict[str, asyncio.Task[None]] = {}  # by replica, for its metrics: a slow one holds up no other
         self.watch_leader = True  # off while a database is being emptied, with all that it knew of leaders
         self._instances: dict[str, str] | None = None  # by replica; None before the first look
         self._starting: dict[str, int] = {}  # replicas that are not ready yet, and when their start was noticed
@@ -65,9 +67,10 @@ class Observer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._asking.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._session.close()
 
     async def _find_replicas(self) -> None:
@@ -120,8 +123,13 @@ class Observer:
             seconds = (self._recorder.now_ns() - since_ns) / 1e9
             self._note("startup", {"replica": replica.name, "ready_after_seconds": seconds})
         self._note("readiness", {"replica": replica.name, "ready": ready, "reason": reason})
+        if (asking := self._asking.get(replica.name)) is None or asking.done():
+            self._asking[replica.name] = asyncio.create_task(self._sample_ticks(replica))
+
+    async def _sample_ticks(self, replica: Replica) -> None:
+        timeout = aiohttp.ClientTimeout(total=_METRICS_PATIENCE_SECONDS)
         try:
-            async with self._session.get(f"{replica.url}/metrics") as response:
+            async with self._session.get(f"{replica.url}/metrics", timeout=timeout) as response:
                 counters = parse_ticks(await response.text())
         except (aiohttp.ClientError, TimeoutError, OSError):
             return  # as told by its readiness
