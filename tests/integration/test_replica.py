@@ -240,6 +240,10 @@ def test_writes_need_a_token_and_reads_do_not(guarded: ReplicaProcess) -> None:
     assert guarded.request("POST", REFRESH, token=sign())[0] == 202
 
 
+def test_a_token_of_a_replica_whose_clock_is_ahead_is_accepted(guarded: ReplicaProcess) -> None:
+    assert guarded.request("POST", REFRESH, token=sign(iat=int(time.time()) + 3600))[0] == 202
+
+
 @pytest.mark.parametrize(
     "token",
     [

@@ -36,6 +36,7 @@ def tells(history: History) -> Finding:
 
 def _outage_end(fault: Injected) -> float | None:
     """When a replica could reach the database again; None where the fault does not take it away."""
-    if fault.class_ in ("partition", "database-pause", "connections"):
+    # Not where connections are exhausted: a replica may have kept, or regained, the one that it asks with.
+    if fault.class_ in ("partition", "database-pause"):
         return fault.heal_began or fault.window_end
     return None
