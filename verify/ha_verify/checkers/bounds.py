@@ -13,7 +13,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ha_verify.checkers.injected import Injected
 from ha_verify.history import History
@@ -66,13 +66,8 @@ def recovery(class_: str, timing: Timing) -> Bound:
 
 def succession(fault: Injected, timing: Timing) -> float | None:
     """Longest time in seconds from the fault to the next term; None where the fault does not cost a term."""
-    if fault.class_ == "leader-term":  # it drains, ends what it has in hand, and hands over
-        return timing.drain + timing.retry + timing.database_deadline
+    if fault.class_ == "leader-term":  # it drains, hands over, and the others look once a retry period
+        return timing.drain + 2 * timing.retry
     if fault.class_ in ("leader-kill", "leader-pause"):
         return timing.lease + timing.retry
     return None
-
-
-def told(timing: Timing) -> dict[str, Any]:
-    """The bounds as figures, for the report."""
-    return {"failover": timing.lease + timing.retry, "start": timing.start}

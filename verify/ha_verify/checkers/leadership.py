@@ -65,7 +65,7 @@ def failover(history: History) -> Finding:
     every = [seconds for each in seconds_by_fault.values() for seconds in each]
     return Finding(
         "failover",
-        len(every) + len(violations) if not every else len(every),
+        len(of_leaders(history)),
         tuple(violations),
         measured=max(every, default=None),
         bound=timing.lease + timing.retry,

@@ -29,8 +29,8 @@ def tells(history: History) -> Finding:
         ]
         trials += 1
         if not told:
-            whom = fault.replica or "no replica"
-            violations.append(Violation(f"{fault.name}: {whom} never said that it is not ready", fault.evidence))
+            whom = fault.replica or "any replica"
+            violations.append(Violation(f"{fault.name}: {whom} was not seen to be not ready", fault.evidence))
     return Finding("readiness-tells", trials, tuple(violations))
 
 

@@ -34,7 +34,7 @@ def resume(history: History) -> Finding:
         return _undisturbed(history, rounds)
     return Finding(
         "singletons-resume",
-        len(gaps) + sum("no loop" in each.message for each in violations),
+        len(of_leaders(history)),
         tuple(violations),
         measured=max(gaps, default=None),
         bound=timing.lease + timing.retry + timing.schedule + timing.retry,
