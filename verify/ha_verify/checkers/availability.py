@@ -14,7 +14,10 @@ ORDERLY = ("roll", "scale", "leader-term", "replica-term")
 
 
 def available(history: History) -> Finding:
-    """Reads are answered, but for those in the windows in which a fault of its class may cost some."""
+    """Reads are answered, but for those in the windows in which a fault of its class may cost some.
+
+    So is every write while replicas end in good order.
+    """
     timing = timing_of(history)
     windows = [(fault.began, recovery(fault.class_, timing).until(fault)) for fault in injected(history)]
     reads = history.operations("read")
