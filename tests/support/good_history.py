@@ -15,8 +15,8 @@ CLAIMS = [
 Spec = tuple[float, str, int | str, str, Any]  # seconds, type, process, f, value
 Tables = dict[str, list[dict[str, Any]]]
 
-# The leader is paused from 10 to 20 s; another is cut off from the database, frozen, from 30 to 40 s.
-PAUSED, WOKEN, CUT, CONNECTED, END = 10.0, 20.0, 30.0, 40.0, 50.0
+# The leader is paused from 10 to 20 s; another is cut off from the database, frozen, from 30 to 44 s.
+PAUSED, WOKEN, CUT, CONNECTED, END = 10.0, 20.0, 30.0, 44.0, 50.0
 SUCCEEDED = PAUSED + TIMING.lease, CUT + TIMING.lease
 
 

@@ -119,6 +119,11 @@ class History(Sequence[Event]):
             for row in event.value["rows"]
         ]
 
+    def saw(self, table: str) -> bool:
+        """Whether the table could be read at the end."""
+        events = [event for event in self.of("table") if event.value["table"] == table]
+        return bool(events) and all(event.error is None for event in events)
+
     @property
     def run(self) -> dict[str, Any]:
         """What the run was: scenario, seed, target, timing."""

@@ -11,7 +11,8 @@ Its JSON form:
                  "unit": text, "figures": {path: {...}}}, ...]}
 
 `measured` is the worst of all runs, and `bound` the one that it was held against; `rate_upper_bound` is the 95 %
-upper bound on the rate of violations. `line` counts from 1. `untried` tells of faults that did not take effect.
+upper bound on the rate of violations. `line` counts from 1. `untried` tells of faults that did not take effect, and of
+claims that a run set out to try and did not.
 """
 
 from collections.abc import Mapping
@@ -132,6 +133,13 @@ def judge(histories: Mapping[str, History]) -> Verdict:
         f"{name}, line {event.index + 1}: {event.value['fault']}: {event.error}"
         for name, history in histories.items()
         for event in not_injected(history)
+    ]
+    # One whole run must not hide another that was cut off.
+    untried += [
+        f"{name}: {CLAIMS[key].words}"
+        for name, history in histories.items()
+        for key in history.run.get("claims", [])
+        if CHECKERS[key](history).result == "INCONCLUSIVE"
     ]
     return Verdict(tuple(histories), tuple(claims), tuple(untried))
 

@@ -58,7 +58,7 @@ def an_effect_happened_twice(good: GoodHistory) -> None:
 
 @spoilt("effects-once")
 def a_job_is_completed_without_its_effect(good: GoodHistory) -> None:
-    good.tables["probe_effects"].pop()
+    del good.tables["probe_effects"][1]
 
 
 @spoilt("jobs-finish")

@@ -64,10 +64,8 @@ def recovery(class_: str, timing: Timing) -> Bound:
     return table.get(class_, Bound("began", 0.0))
 
 
-def succession(fault: Injected, timing: Timing) -> float | None:
-    """Longest time in seconds from the fault to the next term; None where the fault does not cost a term."""
+def succession(fault: Injected, timing: Timing) -> float:
+    """Longest time in seconds from a fault that costs a leader its term to the next term."""
     if fault.class_ == "leader-term":  # it drains, hands over, and the others look once a retry period
         return timing.drain + 2 * timing.retry
-    if fault.class_ in ("leader-kill", "leader-pause"):
-        return timing.lease + timing.retry
-    return None
+    return timing.lease + timing.retry

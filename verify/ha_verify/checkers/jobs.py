@@ -14,15 +14,19 @@ CLOCK_SECONDS = 0.02
 
 def effects_once(history: History) -> Finding:
     """The effect of each probe is there once if its job is completed, and not at all if it is not."""
+    if not all(history.saw(table) for table in ("jobs", "job_attempts", "probe_effects")):
+        return Finding("effects-once", 0)
     effects = Counter(row["value"] for row in history.rows("probe_effects"))
     jobs = {row["payload"]["value"]: row for row in history.rows("jobs") if row["kind"] == "probe"}
     evidence = _parts(history, "probe_effects")
-    violations = []
+    violations = [
+        Violation(f"the effect of {value!r} happened {count} times", evidence)
+        for value, count in effects.items()
+        if count > 1
+    ]
     for value, job in jobs.items():
         count, completed = effects[value], job["state"] == "completed"
-        if count > 1:
-            violations.append(Violation(f"the effect of job {job['id']} ({value!r}) happened {count} times", evidence))
-        elif completed and not count:
+        if completed and not count:
             violations.append(Violation(f"job {job['id']} ({value!r}) is completed without its effect", evidence))
         elif count and not completed:
             state = f"job {job['id']} ({value!r}) took effect and is {job['state']}"
@@ -31,7 +35,12 @@ def effects_once(history: History) -> Finding:
     for job_id, count in completions.items():
         if count > 1:
             violations.append(Violation(f"job {job_id} was completed {count} times", _parts(history, "job_attempts")))
-    return Finding("effects-once", len(jobs), tuple(violations), figures={"completed jobs": len(completions)})
+    return Finding(
+        "effects-once",
+        len(effects.keys() | jobs.keys()),
+        tuple(violations),
+        figures={"completed jobs": len(completions)},
+    )
 
 
 def finish(history: History) -> Finding:
@@ -43,7 +52,7 @@ def finish(history: History) -> Finding:
         if operation.outcome == "ok" and operation.completion is not None:
             shown = (operation.invoke.index, operation.completion.index)
             accepted.setdefault(int(operation.completion.value["job"]), shown)
-    if not any(event.value["table"] == "jobs" and event.error is None for event in history.of("table")):
+    if not (history.saw("jobs") and history.saw("job_attempts")):
         return Finding("jobs-finish", 0)
     violations = []
     for job_id, evidence in accepted.items():
@@ -61,6 +70,8 @@ def claims_exclusive(history: History) -> Finding:
     A claim that was rescued had been silent for its lease: one that was rescued earlier was still valid, and the
     next claim overlaps with it.
     """
+    if not history.saw("job_attempts"):
+        return Finding("claims-exclusive", 0)
     lease_seconds = timing_of(history).claim_lease
     attempts: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in history.rows("job_attempts"):

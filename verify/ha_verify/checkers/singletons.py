@@ -15,6 +15,8 @@ STRAY_ROUNDS = 2  # of one loop: the first may have been under way
 
 def resume(history: History) -> Finding:
     """After a change of leader a round is written within the bound of the succession, and a round's interval."""
+    if not (history.saw("singleton_ticks") and history.saw("leadership_terms")):
+        return Finding("singletons-resume", 0)
     timing = timing_of(history)
     rounds = sorted((row["at"], row["epoch"]) for row in history.rows("singleton_ticks"))
     gaps = []
@@ -22,7 +24,7 @@ def resume(history: History) -> Finding:
     for fault in of_leaders(history):
         before = max((epoch for at, epoch in rounds if at < fault.began_wall), default=0)
         after = next((at for at, epoch in rounds if at >= fault.began_wall and epoch > before), None)
-        bound = (succession(fault, timing) or timing.lease + timing.retry) + timing.schedule + timing.retry
+        bound = succession(fault, timing) + timing.schedule + timing.retry
         if after is None:
             violations.append(Violation(f"{fault.name}: no loop went on", fault.evidence))
             continue
@@ -43,19 +45,28 @@ def resume(history: History) -> Finding:
 
 
 def stop(history: History) -> Finding:
-    """A replica that lost its lease counts no more rounds: not when it was cut off, nor when it woke up."""
+    """A replica that lost its lease counts no more rounds: not when it was cut off, nor when it woke up.
+
+    A trial is a loss after which the replica was watched for long enough to see two rounds.
+    """
     timing = timing_of(history)
+    trials = 0
     violations = []
-    faults = [fault for fault in of_leaders(history) if fault.class_ in ("partition", "leader-pause")]
-    for fault in faults:
+    for fault in of_leaders(history):
         if fault.class_ == "partition":
             # Not renewed since, it gives up at the renew deadline; a round may then hang for its deadline.
             since = fault.began + timing.renew_deadline + timing.database_deadline + GRACE_SECONDS
             until = fault.heal_began or fault.window_end
+            round_seconds = timing.database_deadline + timing.schedule
+        elif fault.class_ == "leader-pause" and fault.healed is not None:
+            since, until = fault.healed + GRACE_SECONDS, fault.window_end
+            round_seconds = timing.schedule
         else:
-            since, until = (fault.healed or fault.window_end) + GRACE_SECONDS, fault.window_end
-        violations += _strays(history, fault, since, until)
-    return Finding("loops-stop", len(faults), tuple(violations))
+            continue
+        if until - since >= STRAY_ROUNDS * round_seconds:
+            trials += 1
+            violations += _strays(history, fault, since, until)
+    return Finding("loops-stop", trials, tuple(violations))
 
 
 def _strays(history: History, fault: Injected, since: float, until: float) -> list[Violation]:
@@ -77,9 +88,14 @@ def _strays(history: History, fault: Injected, since: float, until: float) -> li
 
 
 def _undisturbed(history: History, rounds: list[tuple[float, int]]) -> Finding:
-    """Where leaders changed in another way, as in a rolling restart: a round of every term that began."""
+    """Where leaders changed in another way, as in a rolling restart: a round of every term that lasted for one."""
+    timing = timing_of(history)
     epochs = {epoch for _, epoch in rounds}
-    changes = sorted(history.rows("leadership_terms"), key=lambda row: row["epoch"])[1:]
-    last = changes[-1:] and changes[-1]["epoch"]
-    violations = [Violation(f"no loop ran under epoch {last}")] if changes and last not in epochs else []
-    return Finding("singletons-resume", len(changes), tuple(violations))
+    terms = sorted(history.rows("leadership_terms"), key=lambda row: row["epoch"])[1:]
+    lasting = [
+        row
+        for row in terms
+        if row["ended_at"] is None or row["ended_at"] - row["started_at"] > timing.schedule + timing.retry
+    ]
+    violations = [Violation(f"no loop ran under epoch {row['epoch']}") for row in lasting if row["epoch"] not in epochs]
+    return Finding("singletons-resume", len(lasting), tuple(violations))

@@ -11,7 +11,7 @@ def kept(history: History) -> Finding:
     be either.
     """
     stored = {row["value"] for row in history.rows("probes")}
-    table_seen = any(e.value["table"] == "probes" and e.error is None for e in history.of("table"))
+    table_seen = history.saw("probes")
     read_back = {
         operation.invoke.value["value"]: operation.completion
         for operation in history.operations("read-back")

@@ -1,7 +1,7 @@
 import random
 
 from ha_verify.faults import catalogue as faults
-from ha_verify.scenarios.scenario import Experiment, Injection, Options
+from ha_verify.scenarios.scenario import WATCH_SECONDS, Experiment, Injection, Options
 
 
 class KillLeader:
@@ -38,7 +38,7 @@ class KillLeader:
             injections += [
                 Injection(faults.SignalLeader("KILL"), wait_max_seconds=2 * timing.retry),
                 Injection(faults.SignalLeader("TERM"), wait_max_seconds=2 * timing.retry),
-                Injection(faults.PauseLeader(), hold_seconds=past_the_lease, wait_max_seconds=2 * timing.retry),
+                Injection(faults.PauseLeader(), past_the_lease, 2 * timing.retry, watch_seconds=WATCH_SECONDS),
             ]
         rng.shuffle(injections)
         return [Experiment(injections)]

@@ -1,7 +1,7 @@
 import random
 
 from ha_verify.faults import catalogue as faults
-from ha_verify.scenarios.scenario import Experiment, Injection, Load, Options
+from ha_verify.scenarios.scenario import WATCH_SECONDS, Experiment, Injection, Load, Options
 
 
 class PausedZombies:
@@ -20,7 +20,7 @@ class PausedZombies:
         asleep = max(timing.lease + timing.retry, timing.claim_lease + timing.rescue) + 3.0
         injections = []
         for _ in range(options.trials):
-            injections.append(Injection(faults.PauseLeader(), hold_seconds=asleep))
+            injections.append(Injection(faults.PauseLeader(), hold_seconds=asleep, watch_seconds=WATCH_SECONDS))
             if not options.short:
                 injections.append(Injection(faults.PauseWorker(), hold_seconds=asleep))
         return [Experiment(injections, load=Load(reads=10, writes=8, refreshes=2))]

@@ -92,6 +92,7 @@ class Runner:
             self._phase("recover")
             self._replicas = getattr(injection.fault, "replicas_after", self._replicas)
             await self._await("recovery", settled(self._target, self._replicas, recovery_seconds(self._target)))
+            await self._pause(injection.watch_seconds)
         self._phase("heal")
         await self._target.heal()
         self._phase("recover")

@@ -8,6 +8,8 @@ from typing import Protocol
 from ha_verify.faults import Fault
 from ha_verify.targets import Timing
 
+WATCH_SECONDS = 6.0  # a leader that woke would have done several rounds by then
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -26,6 +28,7 @@ class Injection:
     fault: Fault
     hold_seconds: float = 0.0
     wait_max_seconds: float = 3.0
+    watch_seconds: float = 0.0  # after the recovery, for what the victim may still do
 
 
 @dataclass(frozen=True, slots=True)
