@@ -21,6 +21,5 @@ class PausedZombies:
         injections = []
         for _ in range(options.trials):
             injections.append(Injection(faults.PauseLeader(), hold_seconds=asleep, watch_seconds=WATCH_SECONDS))
-            if not options.short:
-                injections.append(Injection(faults.PauseWorker(), hold_seconds=asleep))
+            injections.append(Injection(faults.PauseWorker(), hold_seconds=asleep))
         return [Experiment(injections, load=Load(reads=10, writes=8, refreshes=2))]
