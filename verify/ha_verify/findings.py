@@ -51,3 +51,8 @@ class Finding:
 
 
 Checker = Callable[[History], Finding]
+
+
+def table_evidence(history: History, table: str) -> tuple[int, ...]:
+    """The indexes of the events that tell what the table held at the end."""
+    return tuple(event.index for event in history.parts(table))

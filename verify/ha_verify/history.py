@@ -70,6 +70,12 @@ class Operation:
     completion: Event | None
 
     @property
+    def intended_seconds(self) -> float:
+        """When the request was meant to start: in an open model a stall is seen by all that should have come then."""
+        intended_ns = (self.invoke.value or {}).get("intended_ns")
+        return self.invoke.seconds if intended_ns is None else float(intended_ns) / 1e9
+
+    @property
     def outcome(self) -> Literal["ok", "fail", "info"]:
         return "info" if self.completion is None or self.completion.type == "invoke" else self.completion.type
 
@@ -110,19 +116,22 @@ class History(Sequence[Event]):
                 completions[open_.pop(key).index] = event
         return [Operation(invoke, completions.get(invoke.index)) for invoke in invokes]
 
+    def parts(self, table: str) -> list[Event]:
+        """The events that tell what the table held at the end."""
+        return [event for event in self.of("table") if event.value["table"] == table]
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """What a table held at the end of the run: the parts of its `table` events put together."""
         return [
             dict(zip(event.value["columns"], row, strict=True))
-            for event in self.of("table")
-            if event.value["table"] == table
+            for event in self.parts(table)
             for row in event.value["rows"]
         ]
 
     def saw(self, table: str) -> bool:
         """Whether the table could be read at the end."""
-        events = [event for event in self.of("table") if event.value["table"] == table]
-        return bool(events) and all(event.error is None for event in events)
+        parts = self.parts(table)
+        return bool(parts) and all(event.error is None for event in parts)
 
     @property
     def run(self) -> dict[str, Any]:

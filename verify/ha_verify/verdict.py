@@ -121,13 +121,14 @@ class Verdict:
 
 def judge(histories: Mapping[str, History]) -> Verdict:
     """Holds the histories, by name, against their claims: promises of safety, and what each run set out to try."""
-    tried = {name: _claims_of(history) for name, history in histories.items()}
-    keys = [key for key in CLAIMS if any(key in each for each in tried.values())]
-    claims = []
-    for key in keys:
-        findings = {name: CHECKERS[key](history) for name, history in histories.items() if key in tried[name]}
-        claims.append(_together(CLAIMS[key], findings))
+    findings = {
+        name: {key: CHECKERS[key](history) for key in _claims_of(history)} for name, history in histories.items()
+    }
     expected = {key for history in histories.values() for key in history.run.get("claims", [])}
+    claims = [
+        _together(claim, {name: found[key] for name, found in findings.items() if key in found})
+        for key, claim in CLAIMS.items()
+    ]
     claims = [claim for claim in claims if claim.key in expected or claim.trials or claim.violations]
     untried = [
         f"{name}, line {event.index + 1}: {event.value['fault']}: {event.error}"
@@ -139,7 +140,7 @@ def judge(histories: Mapping[str, History]) -> Verdict:
         f"{name}: {CLAIMS[key].words}"
         for name, history in histories.items()
         for key in history.run.get("claims", [])
-        if CHECKERS[key](history).result == "INCONCLUSIVE"
+        if findings[name][key].result == "INCONCLUSIVE"
     ]
     return Verdict(tuple(histories), tuple(claims), tuple(untried))
 

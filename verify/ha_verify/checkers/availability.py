@@ -18,14 +18,13 @@ def available(history: History) -> Finding:
 
     So is every write while replicas end in good order.
     """
-    timing = timing_of(history)
-    windows = [(fault.began, recovery(fault.class_, timing).until(fault)) for fault in injected(history)]
+    windows = _windows(history)
     reads = history.operations("read")
     failed = [read for read in reads if read.outcome != "ok" and read.completion is not None]
-    outside = [read for read in failed if not _within(intended_seconds(read), windows)]
+    outside = [read for read in failed if not _within(read.intended_seconds, windows)]
     violations = [
         Violation(
-            f"a read failed at {intended_seconds(read):.2f} s: {read.completion.error if read.completion else ''}",
+            f"a read failed at {read.intended_seconds:.2f} s: {read.completion.error if read.completion else ''}",
             (read.invoke.index, *([read.completion.index] if read.completion else [])),
         )
         for read in outside[:SHOWN]
@@ -44,13 +43,8 @@ def available(history: History) -> Finding:
 
 def latency(history: History) -> Finding:
     """The 99th percentile of reads outside of the windows in which they may fail, from their intended start."""
-    timing = timing_of(history)
-    windows = [
-        (fault.began, recovery(fault.class_, timing).until(fault))
-        for fault in injected(history)
-        if recovery(fault.class_, timing).seconds
-    ]
-    calm = latencies([read for read in history.operations("read") if not _within(intended_seconds(read), windows)])
+    windows = _windows(history)
+    calm = latencies([read for read in history.operations("read") if not _within(read.intended_seconds, windows)])
     slo = history.run.get("slo") or {}
     bound = float(slo.get("read_p99_seconds", READ_P99_SECONDS))
     measured = percentile(calm, 99)
@@ -67,20 +61,19 @@ def recovers(history: History) -> Finding:
     The time is that from the anchor of the class to the intended start of the last read that failed.
     """
     timing = timing_of(history)
-    failed = [intended_seconds(read) for read in history.operations("read") if read.outcome != "ok"]
+    failed = [read.intended_seconds for read in history.operations("read") if read.outcome != "ok"]
     violations = [
         Violation(f"{event.value['what']} was not seen: {event.error}", (event.index,))
         for event in history.of("not in time", process=RUN)
     ]
     seconds_by_class: dict[str, list[float]] = {}
-    excess = []
-    for fault in injected(history):
+    faults = injected(history)
+    for fault in faults:
         bound = recovery(fault.class_, timing)
         last = max((at for at in failed if fault.began <= at < fault.window_end), default=None)
         anchor = bound.until(fault) - bound.seconds
         seconds = max(0.0, last - anchor) if last is not None else 0.0
         seconds_by_class.setdefault(fault.class_, []).append(seconds)
-        excess.append(seconds - bound.seconds)
         if seconds > bound.seconds:
             message = f"{fault.name}: reads failed for {seconds:.2f} s more, not within {bound.seconds:g} s"
             violations.append(Violation(message, fault.evidence))
@@ -88,7 +81,7 @@ def recovers(history: History) -> Finding:
     bounds = [recovery(class_, timing).seconds for class_ in seconds_by_class]
     return Finding(
         "recovers",
-        len(excess),
+        len(faults),
         tuple(violations),
         measured=max(figures.values(), default=None),
         bound=max(bounds, default=None),
@@ -97,16 +90,10 @@ def recovers(history: History) -> Finding:
     )
 
 
-def intended_seconds(operation: Operation) -> float:
-    """When the request was meant to start: in an open model a stall is seen by all that should have come then."""
-    intended_ns = operation.invoke.value.get("intended_ns")
-    return operation.invoke.seconds if intended_ns is None else float(intended_ns) / 1e9
-
-
 def latencies(operations: Sequence[Operation]) -> list[float]:
     """Of those that were answered, from their intended start, in ascending order. In seconds."""
     return sorted(
-        operation.completion.seconds - intended_seconds(operation)
+        operation.completion.seconds - operation.intended_seconds
         for operation in operations
         if operation.completion is not None and operation.outcome == "ok"
     )
@@ -119,6 +106,13 @@ def percentile(ascending: Sequence[float], rank: float) -> float | None:
     return ascending[min(len(ascending) - 1, max(0, -int(-len(ascending) * rank // 100) - 1))]
 
 
+def _windows(history: History) -> list[tuple[float, float]]:
+    """In which a fault of its class may cost some reads: (from, until)."""
+    timing = timing_of(history)
+    bounds = [(fault, recovery(fault.class_, timing)) for fault in injected(history)]
+    return [(fault.began, bound.until(fault)) for fault, bound in bounds if bound.seconds]
+
+
 def _writes_cut_off(history: History) -> list[Violation]:
     orderly = [(fault.began, fault.effective) for fault in injected(history) if fault.class_ in ORDERLY]
     return [
@@ -127,7 +121,7 @@ def _writes_cut_off(history: History) -> list[Violation]:
             (write.invoke.index, write.completion.index),
         )
         for write in history.operations("write")
-        if write.outcome != "ok" and write.completion is not None and _within(intended_seconds(write), orderly)
+        if write.outcome != "ok" and write.completion is not None and _within(write.intended_seconds, orderly)
     ]
 
 

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from ha_verify.checkers.bounds import timing_of
-from ha_verify.findings import Finding, Violation
+from ha_verify.findings import Finding, Violation, table_evidence
 from ha_verify.history import History
 
 # Two clocks of one database are read in one order and compared in another by concurrent statements.
@@ -18,7 +18,7 @@ def effects_once(history: History) -> Finding:
         return Finding("effects-once", 0)
     effects = Counter(row["value"] for row in history.rows("probe_effects"))
     jobs = {row["payload"]["value"]: row for row in history.rows("jobs") if row["kind"] == "probe"}
-    evidence = _parts(history, "probe_effects")
+    evidence = table_evidence(history, "probe_effects")
     violations = [
         Violation(f"the effect of {value!r} happened {count} times", evidence)
         for value, count in effects.items()
@@ -34,7 +34,9 @@ def effects_once(history: History) -> Finding:
     completions = Counter(row["job_id"] for row in history.rows("job_attempts") if row["outcome"] == "completed")
     for job_id, count in completions.items():
         if count > 1:
-            violations.append(Violation(f"job {job_id} was completed {count} times", _parts(history, "job_attempts")))
+            violations.append(
+                Violation(f"job {job_id} was completed {count} times", table_evidence(history, "job_attempts"))
+            )
     return Finding(
         "effects-once",
         len(effects.keys() | jobs.keys()),
@@ -76,7 +78,7 @@ def claims_exclusive(history: History) -> Finding:
     attempts: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in history.rows("job_attempts"):
         attempts[row["job_id"]].append(row)
-    evidence = _parts(history, "job_attempts")
+    evidence = table_evidence(history, "job_attempts")
     violations = []
     for job_id, rows in attempts.items():
         rows.sort(key=lambda row: row["token"])
@@ -105,7 +107,7 @@ def deduplicated(history: History) -> Finding:
     for row in history.rows("jobs"):
         if row["kind"] == "refresh":
             refreshes[row["payload"]["source_id"]].append(row)
-    evidence = _parts(history, "jobs")
+    evidence = table_evidence(history, "jobs")
     violations = []
     for source, rows in refreshes.items():
         rows.sort(key=lambda row: (row["created_at"], row["id"]))
@@ -114,7 +116,3 @@ def deduplicated(history: History) -> Finding:
                 both = f"jobs {row['id']} and {following['id']}"
                 violations.append(Violation(f"source {source!r} was queued twice at once: {both}", evidence))
     return Finding("dedupe", sum(len(rows) for rows in refreshes.values()), tuple(violations))
-
-
-def _parts(history: History, table: str) -> tuple[int, ...]:
-    return tuple(event.index for event in history.of("table") if event.value["table"] == table)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from ha_verify.checkers.bounds import succession, timing_of
 from ha_verify.checkers.injected import Injected, injected, leader_at
-from ha_verify.findings import Finding, Violation
+from ha_verify.findings import Finding, Violation, table_evidence
 from ha_verify.history import History
 
 CLOCK_SECONDS = 0.05
@@ -16,7 +16,7 @@ HARMLESS = ("clock",)  # classes of faults that are no reason to change the lead
 def one_leader(history: History) -> Finding:
     """An epoch has one holder, epochs grow with time, and nobody is succeeded while nothing is wrong with it."""
     terms = sorted(history.rows("leadership_terms"), key=lambda row: row["epoch"])
-    evidence = _parts(history, "leadership_terms")
+    evidence = table_evidence(history, "leadership_terms")
     holders: dict[int, set[str]] = defaultdict(set)
     for row in [*terms, *history.rows("singleton_ticks")]:
         holders[row["epoch"]].add(row["holder"])
@@ -41,7 +41,7 @@ def fenced(history: History) -> Finding:
     for row in rows:
         if row["epoch"] < newest:
             message = f"{row['holder']} wrote a round of {row['loop']} under epoch {row['epoch']}, after {newest} began"
-            violations.append(Violation(message, _parts(history, "singleton_ticks")))
+            violations.append(Violation(message, table_evidence(history, "singleton_ticks")))
         newest = max(newest, row["epoch"])
     return Finding("fenced", len(rows), tuple(violations))
 
@@ -114,7 +114,3 @@ def _without_cause(history: History, evidence: tuple[int, ...]) -> list[Violatio
         if term["started_at"] > run_began + CLOCK_SECONDS
         and not any(began <= term["started_at"] <= end for began, end in shadows)
     ]
-
-
-def _parts(history: History, table: str) -> tuple[int, ...]:
-    return tuple(event.index for event in history.of("table") if event.value["table"] == table)

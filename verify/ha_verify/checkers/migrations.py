@@ -2,7 +2,7 @@
 
 from ha_verify.checkers.bounds import timing_of
 from ha_verify.checkers.injected import injected
-from ha_verify.findings import Finding, Violation
+from ha_verify.findings import Finding, Violation, table_evidence
 from ha_verify.history import History
 
 
@@ -12,7 +12,7 @@ def once(history: History) -> Finding:
     Of replicas that start at once, one changes the schema; a second does only where the first was killed at it.
     """
     rows = history.rows("schema_migrations")
-    evidence = tuple(event.index for event in history.of("table") if event.value["table"] == "schema_migrations")
+    evidence = table_evidence(history, "schema_migrations")
     numbers = sorted(row["number"] for row in rows)
     violations = []
     if rows and numbers != list(range(1, len(numbers) + 1)):

@@ -45,6 +45,6 @@ def failovers(verdict: Verdict, histories: Mapping[str, History]) -> Trials:
     for history in histories.values() if trials else ():
         timing = timing_of(history)
         for fault in of_leaders(history):
-            bound = succession(fault, timing) or timing.lease + timing.retry
+            bound = succession(fault, timing)
             bounds[fault.name] = max(bounds.get(fault.name, 0.0), bound)
     return Trials("Seconds from a fault that ends a term to the beginning of the next", trials, bounds)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ha_verify.checkers.availability import percentile
 from ha_verify.history import History
 
 FUNCTIONS = ("read", "write", "refresh")
@@ -38,8 +39,8 @@ def traffic(history: History, seconds: float, buckets_max: int) -> Traffic:
     outcomes: list[dict[str, int]] = [{"ok": 0, "fail": 0, "info": 0} for _ in range(count)]
     latencies: list[list[float]] = [[] for _ in range(count)]
     for operation in history.operations(*FUNCTIONS):
-        invoke, completion = operation.invoke, operation.completion
-        due = (invoke.value or {}).get("intended_ns", invoke.time) / 1e9
+        completion = operation.completion
+        due = operation.intended_seconds
         bucket = min(max(int(due // width), 0), count - 1)
         outcomes[bucket][operation.outcome] += 1
         latencies[bucket].append(((completion.seconds if completion else seconds) - due) * 1e3)
@@ -52,20 +53,13 @@ def traffic(history: History, seconds: float, buckets_max: int) -> Traffic:
     )
 
 
-def percentile(ordered: list[float], share: float) -> float | None:
-    """The smallest value that at least this share of them does not exceed: one that was measured, no interpolation."""
-    if not ordered:
-        return None
-    return ordered[max(0, -int(-len(ordered) * share // 1) - 1)]
-
-
 def _bucket(start: float, outcome: dict[str, int], latencies: list[float]) -> Bucket:
     return Bucket(
         start=start,
         ok=outcome["ok"],
         failed=outcome["fail"],
         unknown=outcome["info"],
-        p50=percentile(latencies, 0.5),
-        p95=percentile(latencies, 0.95),
+        p50=percentile(latencies, 50),
+        p95=percentile(latencies, 95),
         worst=latencies[-1] if latencies else None,
     )
