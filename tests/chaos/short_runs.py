@@ -1,0 +1,66 @@
+"""`ha-verify run` in its short form, again and again on one deployment with quick timings."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+QUICK: dict[str, Any] = {
+    # In the ratios of the defaults.
+    "leadership_lease_seconds": 4,
+    "leadership_renew_deadline_seconds": 2.7,
+    "leadership_retry_seconds": 0.5,
+    "settings": {
+        "probes_enabled": True,
+        "jobs_claim_lease_seconds": 3,
+        "jobs_heartbeat_seconds": 0.8,
+        "database_deadline_seconds": 1.5,
+        "database_connect_timeout_seconds": 1,
+        "replica_timeout_seconds": 2,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `ha-verify run --json` said: its exit code, and the document."""
+
+    code: int
+    document: dict[str, Any]
+
+    def results(self) -> dict[str, str]:
+        return {claim["claim"]: claim["result"] for claim in self.document["claims"]}
+
+
+class ShortRuns:
+    """A deployment of its own, beside that of `make verify` and that of a user: kept from run to run."""
+
+    def __init__(self, name: str, *, port_base: int) -> None:
+        self._variables = QUICK | {
+            "state_dir": str(PROJECT / ".state" / name),
+            "http_port": port_base,
+            "replica_port_base": port_base + 1,
+            "haproxy_stats_port": port_base + 10,
+            "postgresql_port": port_base + 11,
+            "database_proxy_port_base": port_base + 20,
+        }
+
+    def run(self, scenario: str, *options: str, seed: int, report: Path, **variables: Any) -> Verdict:
+        """`options` are further words of the command line, `variables` further ones of the playbooks."""
+        pairs = [f"{key}={json.dumps(value)}" for key, value in (self._variables | variables).items()]
+        command = [BIN / "ha-verify", "run", scenario, "--short", "--keep", "--json", "--seed", str(seed), *options]
+        command += ["--report", report, *(word for pair in pairs for word in ("-e", pair))]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        assert done.stdout, done.stderr
+        return Verdict(done.returncode, json.loads(done.stdout))
+
+    def destroy(self) -> None:
+        """Ends the deployment and deletes its data."""
+        words = json.dumps({"state_dir": self._variables["state_dir"]})
+        for playbook in ("down.yml", "destroy.yml"):
+            command = [BIN / "ansible-playbook", "-i", "inventories/verification", playbook, "--extra-vars", words]
+            subprocess.run(command, cwd=PROJECT / "playbooks", capture_output=True, check=True)
