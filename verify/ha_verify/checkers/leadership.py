@@ -34,16 +34,23 @@ def one_leader(history: History) -> Finding:
 
 
 def fenced(history: History) -> Finding:
-    """Rounds of the leader's loops are written in the order of epochs: none of an older behind one of a newer."""
-    newest = 0
+    """Rounds of the leader's loops are written in the order of epochs: none of an older behind one of a newer.
+
+    The overlap is how long after the newer term's first round the last of these was written: zero without one.
+    """
+    newest, newest_since = 0, 0.0
+    overlap_seconds = 0.0
     violations = []
     rows = sorted(history.rows("singleton_ticks"), key=lambda row: row["id"])
     for row in rows:
         if row["epoch"] < newest:
             message = f"{row['holder']} wrote a round of {row['loop']} under epoch {row['epoch']}, after {newest} began"
             violations.append(Violation(message, table_evidence(history, "singleton_ticks")))
-        newest = max(newest, row["epoch"])
-    return Finding("fenced", len(rows), tuple(violations))
+            overlap_seconds = max(overlap_seconds, row["at"] - newest_since)
+        elif row["epoch"] > newest:
+            newest, newest_since = row["epoch"], row["at"]
+    figures = {"rounds by a leader that was succeeded": len(violations), "overlap, s": overlap_seconds}
+    return Finding("fenced", len(rows), tuple(violations), figures=figures)
 
 
 def failover(history: History) -> Finding:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ha_verify.history import History
+from ha_verify.report.cost import Cost, costs
 from ha_verify.report.figures import OUTCOMES, Figure, ledger_figure, run_figure
 from ha_verify.report.ledger import ORDINARY, Attempt, attempts, thinned
 from ha_verify.report.timeline import Timeline, timeline
@@ -73,6 +74,7 @@ def run_section(number: int, name: str, history: History) -> RunSection:
         time_figure=run_figure(f"run-{number}-time", time, drawn),
         tables=(
             _faults(time),
+            _costs(costs(history)),
             _spans(time),
             _traffic(traffic(history, time.seconds, _BUCKETS_LISTED_MAX)),
         ),
@@ -102,6 +104,20 @@ def _faults(time: Timeline) -> Table:
     )
     columns = ("", "Fault", "Class", "From, s", "To, s", "Took effect", "Proof")
     return Table(f"Faults ({len(rows)})", columns, rows, frozenset({"From, s", "To, s"}))
+
+
+def _costs(every: list[Cost]) -> Table:
+    rows = tuple(
+        (
+            cost.fault,
+            *(f"{count:,}" for count in (cost.requests, cost.failed, cost.unknown)),
+            "—" if cost.longest_gap is None else f"{cost.longest_gap:.2f}",
+            *("—" if value is None else f"{value:.1f}" for value in (cost.p50, cost.p95, cost.p99, cost.worst)),
+        )
+        for cost in every
+    )
+    numbers = ("Requests", "Failed", "Answer lost", "Longest gap, s", "p50, ms", "p95, ms", "p99, ms", "Max, ms")
+    return Table("What each fault cost clients", ("Until the next fault", *numbers), rows, frozenset(numbers))
 
 
 def _spans(time: Timeline) -> Table:
