@@ -7,7 +7,7 @@ import pytest
 from ha_verify.checkers import CHECKERS
 from ha_verify.history import History
 from ha_verify.verdict import judge
-from support.good_history import BEGAN_WALL, CUT, PAUSED, WOKEN, GoodHistory
+from support.good_history import BEGAN_WALL, CONNECTED, CUT, PAUSED, WOKEN, GoodHistory
 
 Spoil = Callable[[GoodHistory], None]
 SPOILS: list[tuple[str, str, Spoil]] = []
@@ -210,6 +210,11 @@ def a_replica_without_a_database_says_that_it_is_ready(good: GoodHistory) -> Non
     good.remove("readiness")
     for second in range(1, 49):
         good.add(second, "info", "observer", "readiness", {"replica": "r2", "ready": True, "reason": None})
+
+
+@spoilt("readiness-tells")
+def a_replica_without_a_database_says_so_for_a_while_only(good: GoodHistory) -> None:
+    good.add(CONNECTED - 0.1, "info", "observer", "readiness", {"replica": "r2", "ready": True})
 
 
 @spoilt("replicas-agree")

@@ -3,40 +3,37 @@
 from ha_verify.checkers.bounds import timing_of
 from ha_verify.checkers.injected import Injected, injected
 from ha_verify.findings import Finding, Violation
-from ha_verify.history import History
+from ha_verify.history import Event, History
 
 SAMPLE_SECONDS = 2.0  # between two looks, and for the answer
 
 
 def tells(history: History) -> Finding:
-    """While the database is away from a replica for long enough, the replica is seen to be not ready.
+    """While the database is away from a replica for long enough, the replica is not seen to be ready.
 
-    Long enough is the deadline of a database call and two looks at the replica.
+    Long enough is the deadline of a database call and two looks at the replica; each replica that was asked after
+    that, and before the database could be reached again, is a trial.
     """
     notice_seconds = timing_of(history).database_deadline + SAMPLE_SECONDS
     trials = 0
     violations = []
     for fault in injected(history):
-        outage_end = _outage_end(fault)
-        if outage_end is None or outage_end - fault.began < notice_seconds:
-            continue
-        told = [
-            event
-            for event in history.of("readiness")
-            if not event.value["ready"]
-            and fault.began <= event.seconds <= outage_end + SAMPLE_SECONDS
-            and fault.replica in (None, event.value["replica"])
-        ]
-        trials += 1
-        if not told:
-            whom = fault.replica or "any replica"
-            violations.append(Violation(f"{fault.name}: {whom} was not seen to be not ready", fault.evidence))
+        for replica, answers in _answers(history, fault, fault.effective + notice_seconds).items():
+            trials += 1
+            claimed = [event for event in answers if event.value["ready"]]
+            if claimed:
+                message = f"{fault.name}: {replica} said that it was ready {len(claimed)} times"
+                violations.append(Violation(message, (*fault.evidence, *(event.index for event in claimed))))
     return Finding("readiness-tells", trials, tuple(violations))
 
 
-def _outage_end(fault: Injected) -> float | None:
-    """When a replica could reach the database again; None where the fault does not take it away."""
+def _answers(history: History, fault: Injected, since: float) -> dict[str, list[Event]]:
+    """What each replica that was without its database said in the end, by replica."""
+    found: dict[str, list[Event]] = {}
     # Not where connections are exhausted: a replica may have kept, or regained, the one that it asks with.
     if fault.class_ in ("partition", "database-pause"):
-        return fault.heal_began or fault.window_end
-    return None
+        until = fault.heal_began or fault.window_end
+        for event in history.of("readiness"):
+            if since < event.seconds < until and fault.replica in (None, event.value["replica"]):
+                found.setdefault(event.value["replica"], []).append(event)
+    return found
