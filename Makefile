@@ -51,12 +51,28 @@ destroy: $(INSTALLED) ## Stop everything and delete the data
 	@$(PLAY) $(ARGS) destroy.yml
 
 .PHONY: test
-test: $(INSTALLED) ## Run every test but those of chaos
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 10 --ignore tests/chaos $(ARGS) tests
+test: $(INSTALLED) ## Run every test but those of chaos and end to end
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 10 --ignore tests/chaos --ignore tests/e2e $(ARGS) tests
 
 .PHONY: chaos
 chaos: $(INSTALLED) ## Run every scenario in its short form, and find every sabotaged server
 	$(BIN)/pytest --durations 10 $(ARGS) tests/chaos
+
+.PHONY: image
+image: $(INSTALLED) ## Build the container images: the server, and a database for trials
+	@$(PLAY) $(ARGS) image.yml
+
+.PHONY: kind
+kind: $(INSTALLED) ## Create a Kubernetes cluster of four nodes in Docker, with three zones
+	@$(PLAY) -i inventories/kind $(ARGS) kind.yml
+
+.PHONY: kind-down
+kind-down: $(INSTALLED) ## Delete that cluster
+	@$(PLAY) -i inventories/kind $(ARGS) kind-down.yml
+
+.PHONY: e2e
+e2e: $(INSTALLED) ## Test the chart and the playbooks on a kind cluster of their own
+	$(BIN)/pytest --durations 20 --junit-xml .state/e2e.xml $(ARGS) tests/e2e
 
 .PHONY: verify
 verify: $(INSTALLED) ## Deploy, break and judge: the verdict on every claim, in report/index.html
