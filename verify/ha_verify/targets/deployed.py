@@ -67,17 +67,7 @@ class Deployed:
         return dict(json.loads(self.catalog_server("config", "check", "--json"))["settings"])
 
     def timing(self) -> Timing:
-        settings = self.settings()
-        return Timing(
-            lease=settings["leadership_lease_seconds"],
-            renew_deadline=settings["leadership_renew_deadline_seconds"],
-            retry=settings["leadership_retry_seconds"],
-            claim_lease=settings["jobs_claim_lease_seconds"],
-            rescue=settings["jobs_rescue_seconds"],
-            schedule=settings["schedule_seconds"],
-            drain=settings["drain_seconds"],
-            database_deadline=settings["database_deadline_seconds"],
-        )
+        return Timing.of_settings(self.settings())
 
     def catalog_server(self, *arguments: str) -> str:
         """Runs the server's command line with this deployment's configuration, straight to the database.

@@ -11,14 +11,15 @@ import aiohttp
 
 from ha_verify.targets.clock import Clock
 from ha_verify.targets.database import PROGRAM as POSTGRESQL
-from ha_verify.targets.database import Action, LocalDatabase
+from ha_verify.targets.database import LocalDatabase
 from ha_verify.targets.deployed import Deployed
 from ha_verify.targets.playbook import PROJECT, Playbook
+from ha_verify.targets.postgresql import Action
 from ha_verify.targets.processes import Processes
 from ha_verify.targets.proxies import Proxies
 from ha_verify.targets.sources import LocalSources
 from ha_verify.targets.supervisor import Supervisor
-from ha_verify.targets.target import Cut, NotPossible, Replica, Signal, Timing
+from ha_verify.targets.target import Cut, Need, NotPossible, Orchestrator, Peer, Replica, Signal, Timing
 from ha_verify.targets.volume import Volume
 
 STATE_DIR = PROJECT / ".state" / "verification"
@@ -26,6 +27,10 @@ LOAD_BALANCER = "haproxy"
 READY_SECONDS = 90.0
 POLL_SECONDS = 0.1
 
+_LACKS: Mapping[Need, str] = {
+    "orchestrator": "supervisord starts replicas again and knows of nothing else: no pods, no nodes, no API",
+    "one-way cuts": "the proxies before PostgreSQL pass everything or nothing: one direction needs packet filters",
+}
 _LEADER = """
     SELECT CASE WHEN ended_at IS NULL THEN split_part(holder, '/', 1) END AS replica
     FROM leadership_terms ORDER BY epoch DESC LIMIT 1
@@ -41,6 +46,7 @@ class LocalTarget:
     """
 
     name = "local"
+    lacks = _LACKS
 
     def __init__(
         self,
@@ -68,6 +74,10 @@ class LocalTarget:
     @property
     def base_url(self) -> str:
         return self._deployed.base_url()
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        raise NotPossible(_LACKS["orchestrator"])
 
     async def up(self, replicas: int = 3) -> None:
         """Raises `PlaybookFailed`."""
@@ -181,7 +191,9 @@ class LocalTarget:
     async def exhaust_connections(self) -> int:
         return await asyncio.to_thread(self._database.exhaust_connections)
 
-    async def cut_off(self, replica: str, how: Cut) -> str:
+    async def cut_off(self, replica: str, how: Cut, peer: Peer = "lease and database") -> str:
+        if peer == "api server":
+            raise NotPossible(_LACKS["orchestrator"])
         return await asyncio.to_thread(self._proxies.cut_off, replica, how)
 
     async def reconnect(self, replica: str) -> str:
@@ -212,6 +224,9 @@ class LocalTarget:
 
     async def write_source(self, source: str, content: str) -> None:
         await asyncio.to_thread(self._sources.write, source, content)
+
+    async def renew(self) -> list[str]:
+        return []  # supervisord starts the hundredth process as fast as the first
 
     async def heal(self) -> None:
         await asyncio.to_thread(self._heal)

@@ -32,6 +32,8 @@ class Proxies:
 
     def cut_off(self, replica: str, how: Cut) -> str:
         """Returns what was seen of a connection. Raises `NotPossible` where it is not as wanted."""
+        if how in ("deaf", "mute"):
+            raise NotPossible(f"{how}: a proxy passes everything or nothing")
         name = _program(replica)
         self._require(name)
         address = self._address(name)

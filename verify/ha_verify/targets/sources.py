@@ -23,7 +23,7 @@ class LocalSources:
         self._folder.chmod(0o755)
         for source in self.ids():
             if not self._path(source).exists():
-                self.write(source, _catalog(source))
+                self.write(source, initial_catalog(source))
         entries = [
             {
                 "name": f"Verification {source}",
@@ -37,7 +37,7 @@ class LocalSources:
         _replace(self.file, yaml.safe_dump({"catalogs": entries}, sort_keys=False))
 
     def ids(self) -> list[str]:
-        return [f"verify-{number}" for number in range(1, SOURCES + 1)]
+        return source_ids(SOURCES)
 
     def write(self, source: str, content: str) -> None:
         """At once, never in parts. Raises `KeyError` for an unknown source."""
@@ -55,7 +55,12 @@ class LocalSources:
         return self._folder / f"{source}.yaml"
 
 
-def _catalog(source: str) -> str:
+def source_ids(count: int) -> list[str]:
+    return [f"verify-{number}" for number in range(1, count + 1)]
+
+
+def initial_catalog(source: str) -> str:
+    """A catalog file (JSON is YAML) with a few models."""
     models = [{"name": f"{source}/model-{number:03}", "provider": source} for number in range(MODELS)]
     return json.dumps({"source": source, "models": models}, indent=1)
 

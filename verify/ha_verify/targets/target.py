@@ -1,11 +1,15 @@
 """The interface of a target."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Signal = Literal["KILL", "TERM", "STOP", "CONT"]
-Cut = Literal["refused", "frozen", "cut"]
+# deaf: what comes from the other side is lost; mute: what goes there is.
+Cut = Literal["refused", "frozen", "cut", "deaf", "mute"]
+Peer = Literal["lease and database", "database", "api server"]
+# What some faults need, and not every target has.
+Need = Literal["clock", "disk", "load balancer", "cut connections", "one-way cuts", "orchestrator"]
 
 
 class NotPossible(Exception):
@@ -26,6 +30,28 @@ class Timing:
     database_deadline: float = 5.0
     start: float = 20.0  # from the start of a replica's process to its being ready, migrations included
 
+    # What the load balancer is like. The defaults are of one that repeats elsewhere what a replica did not answer.
+    end_noticed: float = 0.0  # requests still go to a replica that ended without being asked through the target
+    silence_noticed: float = 5.0  # requests still go to a replica that says nothing, or that it is not ready
+    node_noticed: float = 0.0  # requests still go to the replicas of a node that is gone or says nothing
+    readmitted: float = 0.0  # requests do not yet go to a replica that is ready again
+    before_stop: float = 0.0  # a replica that is ended in order goes on as if nothing was, so that all take notice
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any], **target: float) -> "Timing":
+        """From the server's own settings, as `catalog-server config check --json` tells them."""
+        return cls(
+            lease=settings["leadership_lease_seconds"],
+            renew_deadline=settings["leadership_renew_deadline_seconds"],
+            retry=settings["leadership_retry_seconds"],
+            claim_lease=settings["jobs_claim_lease_seconds"],
+            rescue=settings["jobs_rescue_seconds"],
+            schedule=settings["schedule_seconds"],
+            drain=settings["drain_seconds"],
+            database_deadline=settings["database_deadline_seconds"],
+            **target,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Replica:
@@ -37,11 +63,54 @@ class Replica:
     instance: str  # changes with every start: a process id, a pod's container id
 
 
+class Orchestrator(Protocol):
+    """What runs the replicas where they are pods on nodes. Whatever is broken is mended by `Target.heal`."""
+
+    async def delete(self, replica: str, *, grace: bool) -> None:
+        """Has the replica ended in order, or at once, and another one made in its place; does not wait."""
+
+    async def node_of(self, replica: str) -> str: ...
+
+    async def break_node(self, node: str, how: Literal["pause", "lose"]) -> str:
+        """All that runs on it stops, or ends without a word. Returns what was seen of it."""
+
+    async def mend_node(self, node: str) -> str: ...
+
+    async def drain(self, node: str) -> dict[str, Any]:
+        """Closes the node and has its replicas ended, no faster than the disruption budget allows.
+
+        Returns when as many as before are available elsewhere; tells whom it asked to go and how often it had to wait.
+        """
+
+    async def reopen(self, node: str) -> None: ...
+
+    async def break_api(self, how: Literal["frozen", "refused"]) -> str:
+        """Of the orchestrator: nobody reaches it any more. Returns what was seen of it."""
+
+    async def mend_api(self) -> str: ...
+
+    async def upgrade(self) -> str:
+        """To another release, under which every replica is made anew; returns the release when that is done."""
+
+    async def rollback(self) -> str:
+        """To the release before; returns the one that it made."""
+
+    async def state(self) -> dict[str, Any] | None:
+        """What the leader keeps with the orchestrator about its phase, with a `uid`; None where there is nothing."""
+
+    async def delete_state(self) -> None: ...
+
+
 class Target(Protocol):
     """A deployment that a run made and may break. Every method raises `NotPossible` where it can not be done."""
 
     name: str
     timing: Timing
+    lacks: Mapping[Need, str]  # what can not be done here at all, and why
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        """Raises `NotPossible` where there is none."""
 
     @property
     def base_url(self) -> str:
@@ -81,8 +150,8 @@ class Target(Protocol):
     async def exhaust_connections(self) -> int:
         """Takes every connection that ordinary users may have; returns how many. Given back by `heal`."""
 
-    async def cut_off(self, replica: str, how: Cut) -> str:
-        """Between one replica and the database, and so its lease. Returns what a connection was seen to be."""
+    async def cut_off(self, replica: str, how: Cut, peer: Peer = "lease and database") -> str:
+        """Between one replica and what it needs. Returns what a connection was seen to be."""
 
     async def reconnect(self, replica: str) -> str:
         """Returns what a connection was seen to be."""
@@ -103,6 +172,9 @@ class Target(Protocol):
 
     async def write_source(self, source: str, content: str) -> None:
         """Replaces the content that the next refresh of the source reads."""
+
+    async def renew(self) -> list[str]:
+        """Between trials: replaces replicas that the last ones have worn out; returns their names."""
 
     async def heal(self) -> None:
         """Undoes every fault that is still on. May be called at any time, also after a failure."""

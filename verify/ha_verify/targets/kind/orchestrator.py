@@ -1,0 +1,152 @@
+"""Kubernetes as that which runs the replicas: pods deleted, nodes lost and drained, releases changed."""
+
+import asyncio
+from typing import Any, Literal
+
+from ha_verify.targets.kind.api import Api, ApiRefusal
+from ha_verify.targets.kind.control_plane import ControlPlane
+from ha_verify.targets.kind.deployment import NAME, Deployment, until
+from ha_verify.targets.kind.nodes import Nodes
+from ha_verify.targets.kind.pods import Pod
+from ha_verify.targets.playbook import Playbook
+from ha_verify.targets.target import NotPossible
+
+CORDONED = "ha-verify/cordoned"
+STATE = "catalog-server-state"
+DRAIN_SECONDS = 180.0
+BACK_SECONDS = 120.0
+POLL_SECONDS = 0.5
+_TOO_MANY_REQUESTS = 429  # the disruption budget's answer
+
+
+class KindOrchestrator:
+    """Implements `Orchestrator`."""
+
+    def __init__(
+        self,
+        api: Api,
+        nodes: Nodes,
+        control_plane: ControlPlane,
+        deployment: Deployment,
+        playbook: Playbook,
+    ) -> None:
+        self._api = api
+        self._nodes = nodes
+        self._control_plane = control_plane
+        self._deployment = deployment
+        self._playbook = playbook
+
+    async def delete(self, replica: str, *, grace: bool) -> None:
+        await self._deployment.delete_pod(await self._deployment.pod(replica), grace=grace)
+
+    async def node_of(self, replica: str) -> str:
+        return (await self._deployment.pod(replica)).node
+
+    async def break_node(self, node: str, how: Literal["pause", "lose"]) -> str:
+        if node == await self._nodes.control_plane():
+            raise NotPossible(f"{node} is the control plane: take away its API server instead")
+        return await (self._nodes.pause(node) if how == "pause" else self._nodes.kill(node))
+
+    async def mend_node(self, node: str) -> str:
+        """Returns when the node is Ready."""
+        await self._nodes.mend(node)
+
+        async def look() -> str | None:
+            conditions = (await self._api.get(f"/api/v1/nodes/{node}"))["status"]["conditions"]
+            ready = next(each for each in conditions if each["type"] == "Ready")
+            return None if ready["status"] == "True" else f"{node} is not Ready: {ready['reason']}"
+
+        await until(f"node {node}", BACK_SECONDS, look)
+        return await self._nodes.state(node)
+
+    async def drain(self, node: str) -> dict[str, Any]:
+        """Only the replicas are asked to go: what else runs on the node is not the deployment's."""
+        await self._cordon(node, True)
+        evicted: list[str] = []
+        waits = 0
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while leaving := [pod for pod in await self._on(node) if not pod.deleting]:
+                    if await self._evict(leaving[0]):
+                        evicted.append(leaving[0].name)
+                    else:
+                        waits += 1
+                        await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise NotPossible(f"{node} was not drained within {DRAIN_SECONDS:g} s; gone are {evicted}") from None
+        await self._deployment.rolled_out()
+        left = [pod.name for pod in await self._on(node)]
+        if left:
+            raise NotPossible(f"{node} was drained, and yet has {', '.join(left)}")
+        return {"node": node, "evicted": evicted, "refused_by_the_budget": waits}
+
+    async def reopen(self, node: str) -> None:
+        await self._cordon(node, False)
+
+    async def reopen_all(self) -> None:
+        """The nodes that we closed, and no others."""
+        for item in (await self._api.get("/api/v1/nodes"))["items"]:
+            if CORDONED in (item["metadata"].get("annotations") or {}):
+                await self._cordon(item["metadata"]["name"], False)
+
+    async def break_api(self, how: Literal["frozen", "refused"]) -> str:
+        return await self._control_plane.break_api(how)
+
+    async def mend_api(self) -> str:
+        await self._control_plane.mend()
+
+        async def look() -> str | None:
+            try:
+                await self._api.get("/version")
+            except ApiRefusal as error:
+                return str(error)
+            return None
+
+        await until("an answer of the API server", BACK_SECONDS, look)
+        return "answered"
+
+    async def upgrade(self) -> str:
+        return await self._change_release("upgrade.yml")
+
+    async def rollback(self) -> str:
+        return await self._change_release("rollback.yml")
+
+    async def _change_release(self, playbook: str) -> str:
+        await asyncio.to_thread(self._playbook.run, playbook)
+        await self._deployment.rolled_out()
+        return await self.release()
+
+    async def release(self) -> str:
+        """The number of the newest one, from where Helm keeps them."""
+        selector = f"owner=helm,name={NAME}"
+        path = f"/api/v1/namespaces/{self._deployment.namespace}/secrets?labelSelector={selector}"
+        revisions = [int(item["metadata"]["labels"]["version"]) for item in (await self._api.get(path))["items"]]
+        return str(max(revisions, default=0))
+
+    async def state(self) -> dict[str, Any] | None:
+        document = await self._api.find(self._deployment.object_path("configmaps", STATE))
+        return None if document is None else dict(document.get("data") or {}) | {"uid": document["metadata"]["uid"]}
+
+    async def delete_state(self) -> None:
+        await self._api.delete(self._deployment.object_path("configmaps", STATE))
+
+    async def _on(self, node: str) -> list[Pod]:
+        return [pod for pod in await self._deployment.pods() if pod.node == node]
+
+    async def _evict(self, pod: Pod) -> bool:
+        """False where the disruption budget does not allow it now."""
+        metadata = {"name": pod.name, "namespace": self._deployment.namespace}
+        path = f"{self._deployment.object_path('pods', pod.name)}/eviction"
+        try:
+            await self._api.post(path, {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata})
+        except ApiRefusal as error:
+            if error.status == _TOO_MANY_REQUESTS:
+                return False
+            if error.status != 404:
+                raise
+        return True
+
+    async def _cordon(self, node: str, closed: bool) -> None:
+        mark = {CORDONED: "true" if closed else None}
+        document = {"metadata": {"annotations": mark}, "spec": {"unschedulable": closed or None}}
+        await self._api.merge(f"/api/v1/nodes/{node}", document)
