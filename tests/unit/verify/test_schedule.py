@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from ha_verify.faults import catalogue
-from ha_verify.faults.schedule import RANDOM, draw
+from ha_verify.faults.schedule import RANDOM, draw, possible
 from ha_verify.targets import Timing
 
 TIMING = Timing()
@@ -13,6 +13,7 @@ CLASSES = {
     *("leader-kill", "leader-term", "leader-pause", "replica-kill", "replica-term", "replica-pause"),
     *("database-restart", "database-crash", "database-pause", "connections", "partition", "load-balancer"),
     *("disk", "clock", "cold-start", "scale", "roll"),
+    *("leader-delete", "replica-delete", "drain", "node-pause", "api-server", "api-partition"),
 }
 
 
@@ -34,6 +35,15 @@ def test_faults_come_one_after_the_other_within_the_time(seed: int) -> None:
 
 def test_a_long_schedule_leaves_no_fault_out() -> None:
     assert {each.fault for each in draw(Random(1), 3600, TIMING)} == set(RANDOM)
+
+
+def test_what_a_target_lacks_is_not_drawn() -> None:
+    assert set(RANDOM) - set(possible(["orchestrator"])) == {
+        *("delete-leader", "delete-replica", "drain-leaders-node", "pause-leaders-node", "api-server-outage"),
+        "cut-leader-from-api",
+    }
+    assert "cut-replica-cut" not in possible(["cut connections"])
+    assert possible([]) == RANDOM
 
 
 def test_every_planned_fault_can_be_made_and_has_a_class_with_a_bound() -> None:

@@ -10,7 +10,7 @@ from ha_verify.history import RUN, History, Operation
 
 SHOWN = 20
 # A replica that is asked to end answers first what it was asked before; nobody else could repeat a write.
-ORDERLY = ("roll", "scale", "leader-term", "replica-term")
+ORDERLY = ("roll", "scale", "drain", "leader-term", "replica-term", "leader-delete", "replica-delete")
 
 
 def available(history: History) -> Finding:
@@ -114,7 +114,12 @@ def _windows(history: History) -> list[tuple[float, float]]:
 
 
 def _writes_cut_off(history: History) -> list[Violation]:
-    orderly = [(fault.began, fault.effective) for fault in injected(history) if fault.class_ in ORDERLY]
+    timing = timing_of(history)
+    orderly = [
+        (fault.began, fault.effective)
+        for fault in injected(history)
+        if fault.class_ in ORDERLY and not recovery(fault.class_, timing).seconds
+    ]
     return [
         Violation(
             f"a write was not answered while replicas ended in order: {write.completion.error}",

@@ -2,13 +2,20 @@
 
 | class of fault                  | requests may fail until               | why                                       |
 |---------------------------------|---------------------------------------|-------------------------------------------|
-| replica, leader: kill, term;    | they may not                          | the load balancer repeats a read elsewhere|
-|   roll, scale, clock            |                                       |                                           |
+| replica, leader: delete; roll,  | they may not                          | who is ended in order is asked nothing    |
+|   scale, drain                  |                                       | any more when it ends                     |
+| clock, state, API server        | they may not                          | no request needs them                     |
+| replica, leader: kill, term     | the load balancer has noticed; at once| a process ends of which the load balancer |
+|                                 | where it repeats a read elsewhere     | was not told                              |
 | replica, leader: pause          | the load balancer has noticed         | a paused process accepts and says nothing |
-| partition                       | the database's deadline has passed,   | the replica is not ready then, and its 503|
-|                                 | and the load balancer noticed         | is repeated elsewhere                     |
-| database, connections, disk     | the database is back, and a deadline  | what hung is given up, and connected anew |
+| node: pause, loss               | its loss was noticed                  | its replicas say nothing                  |
+| partition                       | the database's deadline has passed,   | the replica is not ready then             |
+|                                 | and the load balancer noticed         |                                           |
+| database, connections, disk     | the database is back, a deadline, and | what hung is given up, and connected anew;|
+|                                 | the load balancer noticed             | nobody was ready                          |
 | load balancer                   | it is back                            | there is only one                         |
+
+What the load balancer notices, and when, is the target's to know: see `Timing`.
 """
 
 from collections.abc import Mapping
@@ -19,12 +26,10 @@ from ha_verify.checkers.injected import Injected
 from ha_verify.history import History
 from ha_verify.targets import Timing
 
-# Two failed checks, 0.5 s apart, each given up after 2 s: see the health check of the load balancer.
-NOTICED_SECONDS = 5.0
 RECONNECT_SECONDS = 2.0  # replicas ask a database that refuses them about once a second
 READ_P99_SECONDS = 1.0  # of reads outside of the windows in which they may fail
 
-Anchor = Literal["began", "effective", "healed"]
+Anchor = Literal["struck", "effective", "healed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Bound:
 
     def until(self, fault: Injected) -> float:
         """In seconds since the history began."""
-        at = {"began": fault.began, "effective": fault.effective, "healed": fault.healed or fault.window_end}
+        at = {"struck": fault.struck, "effective": fault.effective, "healed": fault.healed or fault.window_end}
         return at[self.anchor] + self.seconds
 
 
@@ -48,11 +53,19 @@ def timing_of(history: History) -> Timing:
 
 def recovery(class_: str, timing: Timing) -> Bound:
     """Of the class; a class that is not known is held to be harmless to clients."""
-    back = timing.database_deadline + RECONNECT_SECONDS
+    back = timing.database_deadline + RECONNECT_SECONDS + timing.readmitted
+    killed = timing.end_noticed
+    ended = timing.drain + timing.end_noticed if timing.end_noticed else 0.0
     table: Mapping[str, Bound] = {
-        "leader-pause": Bound("began", NOTICED_SECONDS),
-        "replica-pause": Bound("began", NOTICED_SECONDS),
-        "partition": Bound("began", timing.database_deadline + NOTICED_SECONDS),
+        "leader-kill": Bound("struck", killed),
+        "replica-kill": Bound("struck", killed),
+        "leader-term": Bound("struck", ended),
+        "replica-term": Bound("struck", ended),
+        "leader-pause": Bound("struck", timing.silence_noticed),
+        "replica-pause": Bound("struck", timing.silence_noticed),
+        "node-pause": Bound("struck", timing.node_noticed),
+        "node-loss": Bound("struck", timing.node_noticed),
+        "partition": Bound("struck", timing.database_deadline + timing.silence_noticed),
         "database-restart": Bound("effective", back),
         "database-crash": Bound("effective", back),
         "database-pause": Bound("healed", back),
@@ -61,11 +74,13 @@ def recovery(class_: str, timing: Timing) -> Bound:
         "load-balancer": Bound("effective", RECONNECT_SECONDS),
         "cold-start": Bound("effective", timing.start),
     }
-    return table.get(class_, Bound("began", 0.0))
+    return table.get(class_, Bound("struck", 0.0))
 
 
 def succession(fault: Injected, timing: Timing) -> float:
     """Longest time in seconds from a fault that costs a leader its term to the next term."""
     if fault.class_ == "leader-term":  # it drains, hands over, and the others look once a retry period
         return timing.drain + 2 * timing.retry
+    if fault.class_ == "leader-delete":
+        return timing.before_stop + timing.drain + 2 * timing.retry
     return timing.lease + timing.retry

@@ -23,6 +23,15 @@ class Injected:
     evidence: tuple[int, ...]
 
     @property
+    def struck_wall(self) -> float:
+        """When it struck: after `began_wall` by what it took to find the victim and reach it."""
+        return float(self.proof.get("struck_at") or self.began_wall)
+
+    @property
+    def struck(self) -> float:
+        return self.began + max(0.0, self.struck_wall - self.began_wall)
+
+    @property
     def replica(self) -> str | None:
         """The one it hit, if it hit one."""
         return self.proof.get("replica")

@@ -64,11 +64,11 @@ def failover(history: History) -> Finding:
     violations = []
     for fault in faults:
         bound = succession(fault, timing_of(history))
-        began = next((at for at in starts if at >= fault.began_wall), None)
+        began = next((at for at in starts if at >= fault.struck_wall), None)
         if began is None:
             violations.append(Violation(f"{fault.name}: no leader followed", fault.evidence))
             continue
-        seconds = began - fault.began_wall
+        seconds = began - fault.struck_wall
         seconds_by_fault[fault.name].append(seconds)
         worst = max(worst, (seconds, bound), key=lambda pair: pair[0] / pair[1])
         if seconds > bound:
@@ -79,13 +79,13 @@ def failover(history: History) -> Finding:
 
 
 def of_leaders(history: History) -> list[Injected]:
-    """The faults that cost a leader its term: it was killed, stopped, paused, or cut off for longer than its lease."""
+    """The faults that cost a leader its term: it was ended, or paused or cut off for longer than its lease."""
     lease_seconds = timing_of(history).lease
     found = []
     for fault in injected(history):
-        if fault.class_ in ("leader-kill", "leader-term"):
+        if fault.class_ in ("leader-kill", "leader-term", "leader-delete", "node-loss"):
             found.append(fault)
-        elif fault.class_ in ("leader-pause", "partition"):
+        elif fault.class_ in ("leader-pause", "node-pause", "partition", "api-partition"):
             held_seconds = (fault.heal_began or fault.window_end) - fault.began
             leader = leader_at(history, fault.began)
             if held_seconds > lease_seconds and leader is not None and leader["replica"] == fault.replica:

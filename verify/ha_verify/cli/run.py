@@ -5,7 +5,7 @@ import random
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ from rich.console import Console
 from ha_verify.cli.conclusion import conclude
 from ha_verify.scenarios import Options, Scenario, UnknownScenario, chosen
 from ha_verify.scenarios.display import ConsoleDisplay
-from ha_verify.scenarios.session import Session, plan
+from ha_verify.scenarios.session import Session, lacking, plan
 from ha_verify.scenarios.settle import NotInTime
-from ha_verify.targets import NotPossible, Target
+from ha_verify.targets import Need, NotPossible, Target, kind
 from ha_verify.targets.local import STATE_DIR, LocalTarget
 from ha_verify.targets.playbook import PlaybookFailed
 from ha_verify.verdict import EXIT_CODES
 
-TARGETS = ("local",)
+TARGETS = ("local", "kind")
 _THREADS = 32  # a paused database holds the threads that ask it; the others must go on
 _OF_A_REPORT = ("index.html", "verdict.json", "history-*.jsonl")
 
@@ -58,6 +58,8 @@ def make_target(name: str, variables: Sequence[str]) -> Target:
             f"there is no target {name!r}; choose from: {', '.join(TARGETS)}", param_hint="--target"
         )
     values = dict(_variable(text) for text in variables)
+    if name == "kind":
+        return kind.KindTarget(Path(values.pop("state_dir", kind.STATE_DIR)).absolute(), values)
     state_dir = Path(values.pop("state_dir", STATE_DIR)).absolute()
     volume_mib = values.pop("database_volume_mib", None)
     return LocalTarget(state_dir, values, database_volume_mib=volume_mib)
@@ -150,9 +152,10 @@ async def _do(target: Target, asked: _Asked, console: Console) -> list[Path]:
     loop.set_default_executor(ThreadPoolExecutor(_THREADS))
     interrupted = asyncio.Event()
     _heal_when_interrupted(interrupted, console)
+    _tell_what_is_left_out(target, asked, console)
     console.print("deploying", highlight=False)
     await target.up()
-    options = Options(target.timing, asked.trials, asked.short, asked.soak_seconds)
+    options = Options(target.timing, asked.trials, asked.short, asked.soak_seconds, tuple(target.lacks))
     planned = plan(asked.scenarios, options, asked.seed)
     try:
         with ConsoleDisplay(console, len(planned)) as display:
@@ -163,6 +166,26 @@ async def _do(target: Target, asked: _Asked, console: Console) -> list[Path]:
         if not asked.keep:
             console.print("taking the deployment down", highlight=False)
             await target.down()
+
+
+def _tell_what_is_left_out(target: Target, asked: _Asked, console: Console) -> None:
+    """Before anything is deployed. Raises `NotPossible` where nothing would be left."""
+    options = Options(target.timing, lacks=tuple(target.lacks))
+    planned = plan(asked.scenarios, options, asked.seed)
+    done = {each.scenario.name for each in planned}
+    missing: dict[Need, str] = {}
+    for scenario in asked.scenarios:
+        for experiment in plan([scenario], replace(options, lacks=()), asked.seed):
+            for injection in experiment.experiment.injections:
+                missing |= {need: target.lacks[need] for need in lacking(injection.fault, target.lacks)}
+    reasons = [f"{need}: {reason}" for need, reason in missing.items()]
+    if not done:
+        raise NotPossible(f"nothing of {', '.join(each.name for each in asked.scenarios)} can be done. {reasons}")
+    for scenario in asked.scenarios:
+        if scenario.name not in done:
+            console.print(f"{scenario.name} is left out: it can not be done here", style="yellow")
+    for reason in reasons:
+        console.print(f"not to be had here: {reason}", style="yellow", highlight=False)
 
 
 def _heal_when_interrupted(interrupted: asyncio.Event, console: Console) -> None:

@@ -5,6 +5,6 @@ Authority: the list of faults, their classes (which bound their recovery is held
 Guarantee: the same seed gives the same schedule.
 """
 
-from ha_verify.faults.fault import Fault, FaultFailed
+from ha_verify.faults.fault import Fault, FaultFailed, needs_of
 
-__all__ = ["Fault", "FaultFailed"]
+__all__ = ["Fault", "FaultFailed", "needs_of"]

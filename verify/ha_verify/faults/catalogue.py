@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
+from ha_verify.faults.api_server import ApiServerOutage, LoseState
 from ha_verify.faults.clock import ShiftClock
 from ha_verify.faults.cold_start import ColdStart
 from ha_verify.faults.database import Database, ExhaustConnections, PauseDatabase, TerminateBackends
@@ -11,6 +12,8 @@ from ha_verify.faults.disk import FillDisk
 from ha_verify.faults.fault import Fault
 from ha_verify.faults.load_balancer import RestartLoadBalancer
 from ha_verify.faults.network import CutOffLeader, CutOffReplica
+from ha_verify.faults.nodes import BreakLeadersNode, DrainLeadersNode
+from ha_verify.faults.pods import DeleteLeader, DeleteReplica, DeleteWorker
 from ha_verify.faults.processes import (
     KillWorker,
     PauseLeader,
@@ -21,18 +24,27 @@ from ha_verify.faults.processes import (
     SignalLeader,
     SignalReplica,
 )
+from ha_verify.faults.releases import ChangeRelease
 from ha_verify.targets import Timing
 
 __all__ = [
     "FAULTS",
+    "ApiServerOutage",
+    "BreakLeadersNode",
+    "ChangeRelease",
     "ColdStart",
     "CutOffLeader",
     "CutOffReplica",
     "Database",
+    "DeleteLeader",
+    "DeleteReplica",
+    "DeleteWorker",
+    "DrainLeadersNode",
     "ExhaustConnections",
     "FillDisk",
     "KillWorker",
     "Kind",
+    "LoseState",
     "PauseDatabase",
     "PauseLeader",
     "PauseReplica",
@@ -93,6 +105,12 @@ FAULTS: Mapping[str, Kind] = {
     "clock-ahead": Kind(lambda nth: ShiftClock(3600.0, nth), _past_the_lease),
     "clock-behind": Kind(lambda nth: ShiftClock(-600.0, nth), _past_the_lease),
     "roll": Kind(lambda nth: Roll()),
+    "delete-leader": Kind(lambda nth: DeleteLeader()),
+    "delete-replica": Kind(DeleteReplica),
+    "drain-leaders-node": Kind(lambda nth: DrainLeadersNode()),
+    "pause-leaders-node": Kind(lambda nth: BreakLeadersNode("pause"), _past_the_lease),
+    "api-server-outage": Kind(lambda nth: ApiServerOutage("frozen"), _past_the_lease),
+    "cut-leader-from-api": Kind(lambda nth: CutOffLeader("frozen", "api server"), _past_the_lease),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ha_verify.faults import seen, victims
 from ha_verify.faults.fault import FaultFailed
-from ha_verify.targets import Target
+from ha_verify.targets import Need, Target
 
 START_SECONDS = 60.0
 TOLERANCE_SECONDS = 5.0
@@ -18,6 +18,7 @@ class ShiftClock:
     """
 
     class_ = "clock"
+    needs: tuple[Need, ...] = ("clock",)
 
     def __init__(self, seconds: float, nth: int = 0) -> None:
         if abs(seconds) <= 2 * TOLERANCE_SECONDS:

@@ -3,13 +3,14 @@
 from typing import Any
 
 from ha_verify.faults.fault import FaultFailed
-from ha_verify.targets import Target
+from ha_verify.targets import Need, Target
 
 
 class FillDisk:
     """The proof: so many bytes were free, and none is now."""
 
     name, class_ = "full disk under PostgreSQL", "disk"
+    needs: tuple[Need, ...] = ("disk",)
 
     async def inject(self, target: Target) -> dict[str, Any]:
         taken = await target.fill_disk()

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from ha_verify.targets import Target
+from ha_verify.targets import Need, Target
 
 
 class FaultFailed(Exception):
@@ -10,7 +10,12 @@ class FaultFailed(Exception):
 
 
 class Fault(Protocol):
-    """One thing that can be broken. Made anew for every injection."""
+    """One thing that can be broken. Made anew for every injection.
+
+    A fault that not every target can do has `needs`, a tuple of `targets.Need`: see `needs_of`. Where there is a
+    delay between the beginning of an injection and the break itself, the proof tells when that was: `struck_at`,
+    in seconds since 1970.
+    """
 
     name: str  # as in the report: "SIGKILL the leader"
     class_: str  # the class whose bound its recovery is held against: see `checkers.recovery`
@@ -20,3 +25,9 @@ class Fault(Protocol):
 
     async def heal(self, target: Target) -> dict[str, Any]:
         """Undoes it where it does not end by itself; returns the proof that it is undone."""
+
+
+def needs_of(fault: Fault) -> tuple[Need, ...]:
+    """What a target must have for it."""
+    needs: tuple[Need, ...] = getattr(fault, "needs", ())
+    return needs

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ha_verify.faults import seen
-from ha_verify.targets import Target
+from ha_verify.targets import Need, Target
 
 BACK_SECONDS = 30.0
 
@@ -12,6 +12,7 @@ class RestartLoadBalancer:
     """The proof: the target saw another process in its place, and it answers."""
 
     name, class_ = "load balancer restart", "load-balancer"
+    needs: tuple[Need, ...] = ("load balancer",)
 
     async def inject(self, target: Target) -> dict[str, Any]:
         await target.restart_load_balancer()

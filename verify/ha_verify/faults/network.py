@@ -1,11 +1,12 @@
-"""One replica is cut off from the database, and so from its lease."""
+"""One replica is cut off from the database and from its lease, or from one of the two where they are apart."""
 
+import time
 from typing import Any
 
 from ha_verify.faults import victims
 from ha_verify.faults.fault import FaultFailed
-from ha_verify.targets import Target
-from ha_verify.targets.target import Cut
+from ha_verify.targets import Need, Target
+from ha_verify.targets.target import Cut, Peer
 
 
 class _CutOff:
@@ -14,21 +15,25 @@ class _CutOff:
     Readiness is no proof: whether a replica that is cut off says so is what is to be found out.
     """
 
-    class_ = "partition"
-
-    def __init__(self, name: str, how: Cut, choose: victims.Choice) -> None:
-        self.name = name
+    def __init__(self, victim: str, how: Cut, choose: victims.Choice, peer: Peer) -> None:
+        self.name = f"{victim} cut off from the {peer} ({how})"
+        if peer == "lease and database":
+            self.name = f"{victim} cut off from the database ({how})"
+        self.class_ = "api-partition" if peer == "api server" else "partition"
+        self.needs = _needs(how, peer)
         self._how: Cut = how
+        self._peer: Peer = peer
         self._choose = choose
         self._cut_off: str | None = None
 
     async def inject(self, target: Target) -> dict[str, Any]:
         name = await self._choose(target)
         self._cut_off = name
-        seen = await target.cut_off(name, self._how)
+        struck_at = time.time()
+        seen = await target.cut_off(name, self._how, self._peer)
         if not seen:
             raise FaultFailed(f"the target can not tell whether {name} is cut off")
-        return {"replica": name, "how": self._how, "connection": seen}
+        return {"replica": name, "how": self._how, "from": self._peer, "connection": seen, "struck_at": struck_at}
 
     async def heal(self, target: Target) -> dict[str, Any]:
         if self._cut_off is None:
@@ -38,12 +43,23 @@ class _CutOff:
 
 
 class CutOffLeader(_CutOff):
-    def __init__(self, how: Cut) -> None:
-        super().__init__(f"leader cut off from the database ({how})", how, victims.leader)
+    def __init__(self, how: Cut, peer: Peer = "lease and database") -> None:
+        super().__init__("leader", how, victims.leader, peer)
 
 
 class CutOffReplica(_CutOff):
     """A replica that does not lead."""
 
-    def __init__(self, how: Cut, nth: int = 0) -> None:
-        super().__init__(f"follower cut off from the database ({how})", how, victims.follower(nth))
+    def __init__(self, how: Cut, nth: int = 0, peer: Peer = "lease and database") -> None:
+        super().__init__("follower", how, victims.follower(nth), peer)
+
+
+def _needs(how: Cut, peer: Peer) -> tuple[Need, ...]:
+    needs: tuple[Need, ...] = ()
+    if how == "cut":
+        needs += ("cut connections",)
+    if how in ("deaf", "mute"):
+        needs += ("one-way cuts",)
+    if peer != "lease and database":
+        needs += ("orchestrator",)
+    return needs

@@ -1,5 +1,6 @@
 """A replica's process is killed, asked to end, or paused; all of them are rolled or scaled."""
 
+import time
 from typing import Any, Literal
 
 from ha_verify.faults import seen, victims
@@ -23,8 +24,9 @@ class _EndProcess:
     async def inject(self, target: Target) -> dict[str, Any]:
         name = await self._choose(target)
         before = (await seen.replica(target, name)).instance
+        struck_at = time.time()
         await target.signal(name, self._signal)
-        proof: dict[str, Any] = {"replica": name, "instance": before}
+        proof: dict[str, Any] = {"replica": name, "instance": before, "struck_at": struck_at}
         if self._signal == "KILL":
             proof["claims"] = await victims.claims_of(target, name)  # what it died with
         seconds = START_SECONDS + (STOP_SECONDS if self._signal == "TERM" else 0)
@@ -47,12 +49,14 @@ class _Pause:
         name = await self._choose(target)
         victim = await seen.replica(target, name)
         self._paused = name
+        struck_at = time.time()
         await target.signal(name, "STOP")
         claims = await victims.claims_of(target, name)
         answer = await seen.answers(victim.url)
         if answer.isdigit():
             raise FaultFailed(f"{name} was stopped, and yet answers {answer}")
-        return {"replica": name, "instance": victim.instance, "healthz": answer, "claims": claims}
+        proof = {"replica": name, "instance": victim.instance, "healthz": answer, "claims": claims}
+        return proof | {"struck_at": struck_at}
 
     async def heal(self, target: Target) -> dict[str, Any]:
         if self._paused is None:

@@ -1,16 +1,21 @@
 """Random schedules: which faults, when, for how long."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from ha_verify.faults.catalogue import FAULTS, hold_seconds
-from ha_verify.faults.fault import Fault
-from ha_verify.targets import Timing
+from ha_verify.faults.fault import Fault, needs_of
+from ha_verify.targets import Need, Timing
 
 # Left to scenarios of their own: an answer to a wrong clock may be to refuse tokens, which is right.
 RANDOM = tuple(name for name in FAULTS if not name.startswith("clock-"))
 GAP_MIN_SECONDS, GAP_MAX_SECONDS = 2.0, 15.0
+
+
+def possible(lacks: Collection[Need]) -> tuple[str, ...]:
+    """Those of `RANDOM` that need nothing of what the target lacks."""
+    return tuple(name for name in RANDOM if not set(needs_of(FAULTS[name].make(0))) & set(lacks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+from ha_verify.scenarios.api_server_outage import ApiServerOutage
 from ha_verify.scenarios.clock_jump import ClockJump
 from ha_verify.scenarios.cold_start import ColdStart
 from ha_verify.scenarios.database_outage import DatabaseOutage
+from ha_verify.scenarios.drain import Drain
 from ha_verify.scenarios.kill_leader import KillLeader
+from ha_verify.scenarios.node_loss import NodeLoss
 from ha_verify.scenarios.partition import Partition
 from ha_verify.scenarios.paused_zombies import PausedZombies
 from ha_verify.scenarios.random_kills import RandomKills
@@ -13,6 +16,8 @@ from ha_verify.scenarios.rolling_restart import RollingRestart
 from ha_verify.scenarios.scale_out import ScaleOut
 from ha_verify.scenarios.scenario import Scenario
 from ha_verify.scenarios.soak import Soak
+from ha_verify.scenarios.state_loss import StateLoss
+from ha_verify.scenarios.upgrade import Upgrade
 
 _ALL: tuple[Scenario, ...] = (
     ScaleOut(),
@@ -22,6 +27,11 @@ _ALL: tuple[Scenario, ...] = (
     Partition(),
     DatabaseOutage(),
     RollingRestart(),
+    Upgrade(),
+    Drain(),
+    ApiServerOutage(),
+    NodeLoss(),
+    StateLoss(),
     ColdStart(),
     ClockJump(),
     Soak(),

@@ -1,14 +1,14 @@
 import random
 
 from ha_verify.faults import catalogue as faults
-from ha_verify.scenarios.scenario import Experiment, Injection, Options
+from ha_verify.scenarios.scenario import BUSY, Experiment, Injection, Options
 
 
 class RollingRestart:
     """All replicas are restarted the way an upgrade does it, one at a time, under load.
 
     Each says that it is not ready, lets the load balancer notice, finishes what it has in hand, gives back its
-    claims and the lease, and is ready again before the next one goes. No request may fail.
+    claims and the lease, and is ready again before the next one goes. No read and no write may fail.
     """
 
     name = "rolling-restart"
@@ -24,4 +24,4 @@ class RollingRestart:
     )
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
-        return [Experiment([Injection(faults.Roll()) for _ in range(options.trials)])]
+        return [Experiment([Injection(faults.Roll()) for _ in range(options.trials)], load=BUSY)]

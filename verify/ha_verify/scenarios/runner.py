@@ -93,10 +93,21 @@ class Runner:
             self._replicas = getattr(injection.fault, "replicas_after", self._replicas)
             await self._await("recovery", settled(self._target, self._replicas, recovery_seconds(self._target)))
             await self._pause(injection.watch_seconds)
+            await self._renew()
         self._phase("heal")
         await self._target.heal()
         self._phase("recover")
         await self._await("recovery", settled(self._target, self._replicas, recovery_seconds(self._target)))
+
+    async def _renew(self) -> None:
+        try:
+            renewed = await self._target.renew()
+        except Exception as error:  # the next fault meets a replica that is slow to start: told by its own trial
+            self._display.note(f"worn out replicas were not replaced: {error}")
+            return
+        if renewed:
+            self._phase("renew")
+            await self._await("recovery", settled(self._target, self._replicas, recovery_seconds(self._target)))
 
     async def _inject(self, number: int, injection: Injection) -> None:
         fault = injection.fault

@@ -1,14 +1,15 @@
 import random
 
 from ha_verify.faults import catalogue as faults
-from ha_verify.scenarios.scenario import Experiment, Injection, Load, Options
+from ha_verify.scenarios.scenario import BUSY, Experiment, Injection, Options
 
 
 class ScaleOut:
-    """One replica becomes three while it serves, and while jobs run.
+    """Three replicas become one, and that one three again, while they serve, and while jobs run.
 
-    The new replicas find the schema there, join the queue and the election, and get requests only when they are
-    ready. Nobody should notice: no failed request, no lost write, no job done twice, and the same data everywhere.
+    Those that go answer first what they were asked, and give back claims and lease. Those that come find the schema
+    there, join the queue and the election, and get requests only when they are ready. Nobody should notice: no
+    failed request, no lost write, no job done twice, and the same data everywhere.
     """
 
     name = "scale-out"
@@ -24,5 +25,5 @@ class ScaleOut:
     )
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
-        load = Load(reads=20, writes=4, refreshes=1)
-        return [Experiment([Injection(faults.Scale(3))], load=load, replicas=1) for _ in range(options.trials)]
+        there_and_back = [Injection(faults.Scale(1)), Injection(faults.Scale(3))]
+        return [Experiment(there_and_back * options.trials, load=BUSY)]

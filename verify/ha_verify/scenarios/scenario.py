@@ -1,12 +1,12 @@
 """What a scenario is: data about load and faults. Nothing here does anything."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ha_verify.faults import Fault
-from ha_verify.targets import Timing
+from ha_verify.targets import Need, Timing
 
 WATCH_SECONDS = 6.0  # a leader that woke would have done several rounds by then
 
@@ -18,6 +18,9 @@ class Load:
     reads: float = 20.0
     writes: float = 4.0
     refreshes: float = 0.5
+
+
+BUSY = Load(reads=80, writes=20)  # a hundred requests a second, where not one of them may fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Options:
     trials: int = 1
     short: bool = False
     soak_seconds: float = 1800.0
+    lacks: Collection[Need] = ()  # of the target: a fault that needs it is planned by nobody, see `session.plan`
 
 
 class Scenario(Protocol):

@@ -5,17 +5,18 @@ import platform
 import random
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import ha_verify
+from ha_verify.faults import Fault, needs_of
 from ha_verify.history import RUN, Recorder
 from ha_verify.scenarios.runner import Display, Runner
 from ha_verify.scenarios.scenario import Experiment, Options, Scenario
 from ha_verify.scenarios.settle import recovery_seconds, settled
-from ha_verify.targets import Target
+from ha_verify.targets import Need, Target
 
 
 class SessionDisplay(Display, Protocol):
@@ -33,6 +34,7 @@ class Planned:
     scenario: Scenario
     trial: int
     experiment: Experiment
+    left_out: tuple[str, ...] = ()  # faults of the scenario that the target can not do
 
     @property
     def file_name(self) -> str:
@@ -40,12 +42,27 @@ class Planned:
 
 
 def plan(scenarios: Sequence[Scenario], options: Options, seed: int) -> list[Planned]:
-    """The runs of the scenarios. What is random in a scenario depends on the seed and on its own name only."""
-    return [
-        Planned(scenario, trial, experiment)
-        for scenario in scenarios
-        for trial, experiment in enumerate(scenario.plan(options, _rng(seed, scenario.name, "plan")), 1)
-    ]
+    """The runs of the scenarios. What is random in a scenario depends on the seed and on its own name only.
+
+    Without the faults that need what the target lacks: an experiment that would have none is not done, so a
+    scenario may be missing. What was left out of an experiment is told by its history.
+    """
+    planned: list[Planned] = []
+    for scenario in scenarios:
+        trial = 0
+        for experiment in scenario.plan(options, _rng(seed, scenario.name, "plan")):
+            kept = [each for each in experiment.injections if not lacking(each.fault, options.lacks)]
+            left_out = [each.fault.name for each in experiment.injections if lacking(each.fault, options.lacks)]
+            if kept:
+                trial += 1
+                names = tuple(dict.fromkeys(left_out))
+                planned.append(Planned(scenario, trial, replace(experiment, injections=kept), names))
+    return planned
+
+
+def lacking(fault: Fault, lacks: Collection[Need]) -> set[Need]:
+    """What the fault needs and the target does not have."""
+    return set(needs_of(fault)) & set(lacks)
 
 
 class Session:
@@ -102,6 +119,7 @@ class Session:
             "target": self._target.name,
             "timing": asdict(self._target.timing),
             "claims": list(planned.scenario.claims),
+            "left_out": list(planned.left_out),
             "versions": {
                 "ha-verify": ha_verify.__version__,
                 "python": platform.python_version(),

@@ -19,6 +19,6 @@ class Soak:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         seconds = _SHORT_SECONDS if options.short else options.soak_seconds
-        planned = schedule.draw(rng, seconds, options.timing)
+        planned = schedule.draw(rng, seconds, options.timing, schedule.possible(options.lacks))
         injections = [Injection(each.make(), hold_seconds=each.hold_seconds) for each in planned]
         return [Experiment(injections, faults_seconds=seconds)]

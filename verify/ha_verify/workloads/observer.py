@@ -79,6 +79,8 @@ class Observer:
         except Exception as error:
             self._note("replicas", None, error)
             return
+        for name in self._starting.keys() - {replica.name for replica in self._replicas}:
+            del self._starting[name]  # replaced by another one: nobody waits for it any more
         instances = {replica.name: replica.instance for replica in self._replicas if replica.running}
         for name, instance in instances.items():
             if self._instances is not None and self._instances.get(name) != instance:

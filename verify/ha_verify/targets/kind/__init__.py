@@ -14,6 +14,6 @@ Non-guarantees:
 * The load balancer is kube-proxy: it chooses a replica per connection, repeats nothing, and can not be restarted.
 """
 
-from ha_verify.targets.kind.target import KindTarget
+from ha_verify.targets.kind.target import STATE_DIR, KindTarget
 
-__all__ = ["KindTarget"]
+__all__ = ["STATE_DIR", "KindTarget"]
