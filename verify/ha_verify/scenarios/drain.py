@@ -24,4 +24,7 @@ class Drain:
     )
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
-        return [Experiment([Injection(faults.DrainLeadersNode()) for _ in range(options.trials)], load=BUSY)]
+        return [
+            Experiment([Injection(faults.DrainLeadersNode()) for _ in range(options.trials)], load=load)
+            for load in BUSY
+        ]

@@ -8,9 +8,9 @@ class KillLeader:
     """The leader is killed, stopped in an orderly way, and paused, under load and jobs.
 
     SIGKILL ends it at once: nobody releases the lease, so another replica has to wait until it has run out.
-    SIGTERM lets it drain and hand the lease over; where there is an orchestrator, so does its deletion. SIGSTOP is the hard one: the leader does not know that time
-    passes, is succeeded, and wakes up (SIGCONT, after lease and retry period are over) in the belief that it
-    still leads. Whatever it then tries to write must be refused.
+    SIGTERM lets it drain and hand the lease over; where there is an orchestrator, so does its deletion. SIGSTOP is
+    the hard one: the leader does not know that time passes, is succeeded, and wakes up (SIGCONT, after lease and
+    retry period are over) in the belief that it still leads. Whatever it then tries to write must be refused.
 
     With `--trials N` each of these is done N times, in random order. Three replicas answer requests
     throughout; those that the victim had in its hands are the ones that may fail.

@@ -24,4 +24,5 @@ class RollingRestart:
     )
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
-        return [Experiment([Injection(faults.Roll()) for _ in range(options.trials)], load=BUSY)]
+        rolls = [Injection(faults.Roll()) for _ in range(options.trials)]
+        return [Experiment(rolls, load=load) for load in BUSY]

@@ -55,7 +55,8 @@ class Runner:
         self._replicas = experiment.replicas
         began = await database_time(target)
         sources = await self._sources()
-        async with Client(recorder, target.base_url, await target.token()) as client:
+        token = await target.token()
+        async with Client(recorder, target.base_url, token, kept_alive=experiment.load.kept_alive) as client:
             self._display.watch(client)
             async with Observer(recorder, target, watch_locks=experiment.watch_locks) as observer:
                 try:

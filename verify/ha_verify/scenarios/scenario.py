@@ -18,9 +18,12 @@ class Load:
     reads: float = 20.0
     writes: float = 4.0
     refreshes: float = 0.5
+    kept_alive: bool = False  # connections are used again, as most clients do; by default each request has its own
 
 
-BUSY = Load(reads=80, writes=20)  # a hundred requests a second, where not one of them may fail
+# A hundred requests a second, where not one of them may fail: by clients that connect anew, which a load balancer
+# may send anywhere, and by clients that stay with whom they have until they are told to go.
+BUSY = (Load(reads=80, writes=20), Load(reads=80, writes=20, kept_alive=True))
 
 
 @dataclass(frozen=True, slots=True)

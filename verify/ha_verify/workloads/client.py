@@ -65,7 +65,8 @@ def outcome_of(request: Request, answer: Answer) -> Outcome:
 class Client:
     """Sends requests to one address, as as many processes as are busy at once.
 
-    A connection per request: one that is refused has then carried nothing, for certain.
+    A connection per request, or `kept_alive` ones: then an answer may be lost because the other side closed the
+    connection just when it was used again, which is told as any other lost answer.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Client:
         base_url: str,
         token: str | None,
         *,
+        kept_alive: bool = False,
         deadline_seconds: float = 10.0,
         in_flight_max: int = 400,
     ) -> None:
@@ -82,6 +84,7 @@ class Client:
         self.in_flight = 0
         self._base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._kept_alive = kept_alive
         self._deadline = aiohttp.ClientTimeout(total=deadline_seconds)
         self._in_flight_max = in_flight_max
         self._processes: list[int] = []  # free ones, lowest first
@@ -89,7 +92,7 @@ class Client:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        connector = aiohttp.TCPConnector(limit=0, force_close=not self._kept_alive)
         self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=self._deadline)
         return self
 
