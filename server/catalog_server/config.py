@@ -128,6 +128,13 @@ class Settings(BaseSettings):
     leadership_renew_deadline_seconds: Seconds = Field(10.0, description="A leader that cannot renew gives up after")
     leadership_retry_seconds: Seconds = Field(2.0, description="Pause between attempts to take or renew the lease")
 
+    state_configmap: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+        description="ConfigMap beside the Kubernetes Lease in which the leader records its state; none: not recorded",
+    )
+
     jobs_concurrency: int = Field(4, ge=0, le=256, description="Jobs with an effect run at once; 0: no worker")
     jobs_batch_size: int = Field(500, ge=1, le=10_000, description="Most jobs claimed or completed at once")
     jobs_claim_lease_seconds: Seconds = Field(10.0, description="A silent worker's claim is rescued after")
@@ -165,7 +172,7 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: Seconds = Field(20.0, description="Longest wait for requests and jobs in flight")
 
     @model_validator(mode="after")
-    def _timings_are_safe(self) -> "Settings":
+    def _settings_fit_together(self) -> "Settings":
         if self.leadership_lease_seconds <= self.leadership_renew_deadline_seconds:
             raise _refuse(
                 "leadership_renew_deadline_seconds: not shorter than leadership_lease_seconds "
@@ -177,6 +184,11 @@ class Settings(BaseSettings):
                 "leadership_retry_seconds: 1.2 x retry is not shorter than leadership_renew_deadline_seconds "
                 f"({self.leadership_renew_deadline_seconds:g})",
                 "Keep lease > renew deadline > 1.2 x retry; the defaults are 15, 10 and 2",
+            )
+        if self.state_configmap is not None and self.leadership_backend != "kubernetes":
+            raise _refuse(
+                f"state_configmap: the leadership_backend is {self.leadership_backend}, not kubernetes",
+                "Set leadership_backend to kubernetes, or leave state_configmap out",
             )
         if self.jobs_claim_lease_seconds < 3 * self.jobs_heartbeat_seconds:
             raise _refuse(

@@ -1,8 +1,9 @@
-"""An API server for Leases over real HTTP, which keeps the rules of the real one that a lease depends on.
+"""An API server for Leases and ConfigMaps over real HTTP, which keeps the rules of the real one they depend on.
 
-* Every write is a compare-and-swap on `resourceVersion`, which counts over all objects; a PUT without it is
-  invalid (422), and one that changes nothing keeps it.
-* A PUT of an absent lease makes it, unless it names a uid: then it is a conflict.
+* Every write is a compare-and-swap on `resourceVersion`, which counts over all objects; one that changes nothing
+  keeps it. A PUT without it is invalid (422) for a lease, and overwrites whatever there is for a ConfigMap.
+* A PUT of an absent lease makes it, unless it names a uid: then it is a conflict. An absent ConfigMap is not found.
+* What a ConfigMap holds is text.
 * Refusals are `Status` objects with the real reasons.
 """
 
@@ -20,7 +21,12 @@ import yaml
 from aiohttp import web
 
 Document = dict[str, Any]
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+ALL = ("leases", "configmaps")
+PATHS = (
+    "/apis/coordination.k8s.io/v1/namespaces/{namespace}/{resource:leases}",
+    "/api/v1/namespaces/{namespace}/{resource:configmaps}",
+)
+QUALIFIED = {"leases": "leases.coordination.k8s.io", "configmaps": "configmaps"}  # as refusals name them
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,14 @@ class FakeKubernetes:
     def __init__(self, namespace: str = "models") -> None:
         self.namespace = namespace
         self.leases: dict[str, Document] = {}
+        self.configmaps: dict[str, Document] = {}
         self.requests: list[Request] = []
         self.token: str | None = None  # with it, other bearer tokens get 401
-        self.forbidden = False
+        self.forbidden: set[str] = set()  # of ALL
         self.url = ""
         self.answers_to_lose = 0
         self._reads_together: asyncio.Barrier | None = None
+        self._frozen: set[str] = set()
         self._thawed = asyncio.Event()
         self._thawed.set()
         self._resource_version = 100
@@ -52,9 +60,10 @@ class FakeKubernetes:
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
         app = web.Application(middlewares=[self._admit])
-        app.router.add_post(LEASES, self._create)
-        app.router.add_get(LEASES + "/{name}", self._get)
-        app.router.add_put(LEASES + "/{name}", self._replace)
+        for path in PATHS:
+            app.router.add_post(path, self._create)
+            app.router.add_get(path + "/{name}", self._get)
+            app.router.add_put(path + "/{name}", self._replace)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls).start()
@@ -72,11 +81,14 @@ class FakeKubernetes:
         assert self._runner.server is not None
         return len(self._runner.server.connections)
 
-    def freeze(self) -> None:
-        """From now on it accepts requests and answers none; those that arrive meanwhile are never applied."""
+    def freeze(self, *resources: str) -> None:
+        """From now on it accepts requests (all, or for these resources) and answers none; those that arrive meanwhile
+        are never applied."""
+        self._frozen = set(resources or ALL)
         self._thawed.clear()
 
     def thaw(self) -> None:
+        self._frozen = set()
         self._thawed.set()
 
     def lose_answers(self, count: int) -> None:
@@ -87,16 +99,25 @@ class FakeKubernetes:
         """The next reads wait for each other, so that all their readers know the same version."""
         self._reads_together = asyncio.Barrier(count)
 
-    def delete(self, name: str) -> None:
-        """As `kubectl delete lease` does."""
-        del self.leases[name]
+    def delete(self, name: str, resource: str = "leases") -> None:
+        """As `kubectl delete` does."""
+        del self._objects(resource)[name]
 
-    def put(self, name: str, **changes: Any) -> Document:
-        """As another tool writes a lease: `metadata` and `spec` are merged into what there is."""
-        lease = copy.deepcopy(self.leases.get(name)) or {"metadata": {"name": name, "uid": str(uuid4())}}
-        for part in ("metadata", "spec"):
-            lease[part] = lease.get(part, {}) | changes.get(part, {})
-        return self._store(name, lease)
+    def put(self, name: str, resource: str = "leases", **changes: Any) -> Document:
+        """As another tool writes an object: `metadata`, and `spec` or `data`, are merged into what there is."""
+        document = copy.deepcopy(self._objects(resource).get(name)) or {"metadata": {"name": name, "uid": str(uuid4())}}
+        for part in {"metadata", "spec" if resource == "leases" else "data"} | changes.keys():
+            document[part] = document.get(part, {}) | changes.get(part, {})
+        return self._store(resource, name, document)
+
+    def asked(self, resource: str, *methods: str) -> list[Request]:
+        """The requests for objects of this kind, of these methods or all."""
+        return [
+            request
+            for request in self.requests
+            if request.path.split("/namespaces/")[1].split("/")[1] == resource
+            and (not methods or request.method in methods)
+        ]
 
     def kubeconfig(self, path: Path, token: str | None = "first") -> Path:
         """Writes a kubeconfig for this server and namespace."""
@@ -119,14 +140,14 @@ class FakeKubernetes:
         body = await request.json() if request.can_read_body else None
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         self.requests.append(Request(request.method, request.path, token if kind == "Bearer" else None, body))
-        if not self._thawed.is_set():
+        resource, name = request.match_info.get("resource", ""), request.match_info.get("name", "")
+        if resource in self._frozen:
             await self._thawed.wait()
             return _cut(request)
         if self.token is not None and token != self.token:
             return _status(401, "Unauthorized", "Unauthorized")
-        name = request.match_info.get("name", "")
-        if self.forbidden:
-            return _status(403, "Forbidden", f'leases.coordination.k8s.io "{name}" is forbidden: User cannot do this')
+        if resource in self.forbidden:
+            return _status(403, "Forbidden", f'{QUALIFIED[resource]} "{name}" is forbidden: User cannot do this')
         if request.match_info.get("namespace") != self.namespace and request.method == "POST":
             return _status(404, "NotFound", f'namespaces "{request.match_info["namespace"]}" not found')
         answer: web.StreamResponse = await handler(request)
@@ -136,8 +157,9 @@ class FakeKubernetes:
         return answer
 
     async def _get(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        answer = web.json_response(self.leases[name]) if name in self.leases else _absent(name)
+        resource, name = request.match_info["resource"], request.match_info["name"]
+        found = self._objects(resource).get(name)
+        answer = web.json_response(found) if found else _absent(resource, name)
         if self._reads_together is not None:
             await self._reads_together.wait()
             self._reads_together = None
@@ -146,36 +168,54 @@ class FakeKubernetes:
     # Invariant: the handlers compare and write without an await between, so writers take turns.
 
     async def _create(self, request: web.Request) -> web.Response:
-        lease = await request.json()
-        name = lease["metadata"]["name"]
-        if name in self.leases:
-            return _status(409, "AlreadyExists", f'leases.coordination.k8s.io "{name}" already exists')
-        lease["metadata"]["uid"] = str(uuid4())
-        return web.json_response(self._store(name, lease), status=201)
+        document = await request.json()
+        resource, name = request.match_info["resource"], document["metadata"]["name"]
+        if name in self._objects(resource):
+            return _status(409, "AlreadyExists", f'{QUALIFIED[resource]} "{name}" already exists')
+        if not _is_text(document):
+            return _status(
+                400, "BadRequest", "json: cannot unmarshal into Go struct field ConfigMap.data of type string"
+            )
+        document["metadata"]["uid"] = str(uuid4())
+        return web.json_response(self._store(resource, name, document), status=201)
 
     async def _replace(self, request: web.Request) -> web.Response:
-        lease = await request.json()
-        name, metadata = request.match_info["name"], lease["metadata"]
-        current = self.leases.get(name)
+        document = await request.json()
+        resource, name = request.match_info["resource"], request.match_info["name"]
+        metadata, current = document["metadata"], self._objects(resource).get(name)
+        if not _is_text(document):
+            return _status(
+                400, "BadRequest", "json: cannot unmarshal into Go struct field ConfigMap.data of type string"
+            )
+        if current is None and resource == "configmaps":
+            return _absent(resource, name)
         if current is None and not metadata.get("uid"):
             metadata["uid"] = str(uuid4())
-            return web.json_response(self._store(name, lease), status=201)
+            return web.json_response(self._store(resource, name, document), status=201)
         if current is None or (metadata.get("uid") or current["metadata"]["uid"]) != current["metadata"]["uid"]:
-            return _conflict(name, "Precondition failed: UID in precondition differs from UID in object meta")
+            return _conflict(resource, name, "Precondition failed: UID in precondition differs from UID in object meta")
+        metadata["uid"] = current["metadata"]["uid"]
         if not metadata.get("resourceVersion"):
-            return _status(422, "Invalid", "metadata.resourceVersion: must be specified for an update")
+            if resource == "leases":
+                return _status(422, "Invalid", "metadata.resourceVersion: must be specified for an update")
+            metadata["resourceVersion"] = current["metadata"]["resourceVersion"]
         if metadata["resourceVersion"] != current["metadata"]["resourceVersion"]:
-            return _conflict(name, "the object has been modified; please apply your changes to the latest version")
-        return web.json_response(self._store(name, lease))
+            why = "the object has been modified; please apply your changes to the latest version"
+            return _conflict(resource, name, why)
+        return web.json_response(self._store(resource, name, document))
 
-    def _store(self, name: str, lease: Document) -> Document:
-        lease["metadata"]["namespace"] = self.namespace
-        lease["spec"] = {key: value for key, value in lease["spec"].items() if value is not None}
-        if lease != self.leases.get(name):
+    def _objects(self, resource: str) -> dict[str, Document]:
+        return self.leases if resource == "leases" else self.configmaps
+
+    def _store(self, resource: str, name: str, document: Document) -> Document:
+        document["metadata"]["namespace"] = self.namespace
+        if resource == "leases":
+            document["spec"] = {key: value for key, value in document["spec"].items() if value is not None}
+        if document != self._objects(resource).get(name):
             self._resource_version += 1
-            lease["metadata"]["resourceVersion"] = str(self._resource_version)
-            self.leases[name] = lease
-        return copy.deepcopy(lease)
+            document["metadata"]["resourceVersion"] = str(self._resource_version)
+            self._objects(resource)[name] = document
+        return copy.deepcopy(document)
 
 
 class FakeKubernetesThread(FakeKubernetes):
@@ -188,8 +228,8 @@ class FakeKubernetesThread(FakeKubernetes):
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self.start(), self._loop).result(30)
 
-    def freeze(self) -> None:
-        self._loop.call_soon_threadsafe(super().freeze)
+    def freeze(self, *resources: str) -> None:
+        self._loop.call_soon_threadsafe(super().freeze, *resources)
 
     def thaw(self) -> None:
         self._loop.call_soon_threadsafe(super().thaw)
@@ -208,12 +248,16 @@ def _cut(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-def _absent(name: str) -> web.Response:
-    return _status(404, "NotFound", f'leases.coordination.k8s.io "{name}" not found')
+def _is_text(document: Document) -> bool:
+    return all(isinstance(value, str) for value in document.get("data", {}).values())
 
 
-def _conflict(name: str, why: str) -> web.Response:
-    return _status(409, "Conflict", f'Operation cannot be fulfilled on leases.coordination.k8s.io "{name}": {why}')
+def _absent(resource: str, name: str) -> web.Response:
+    return _status(404, "NotFound", f'{QUALIFIED[resource]} "{name}" not found')
+
+
+def _conflict(resource: str, name: str, why: str) -> web.Response:
+    return _status(409, "Conflict", f'Operation cannot be fulfilled on {QUALIFIED[resource]} "{name}": {why}')
 
 
 def _status(code: int, reason: str, message: str) -> web.Response:

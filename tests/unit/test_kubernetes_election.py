@@ -212,7 +212,7 @@ async def test_lost_answers_never_make_two_leaders(api: FakeKubernetes, candidat
 async def test_candidates_that_are_forbidden_try_again_and_lead_once_they_may(
     api: FakeKubernetes, candidates: Candidates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    api.forbidden = True
+    api.forbidden = {"leases"}
     await until(lambda: "Grant the verbs get, create and update" in caplog.text, "the log's word")
-    api.forbidden = False
+    api.forbidden = set()
     await until(lambda: candidates.leader() is not None, "a term")

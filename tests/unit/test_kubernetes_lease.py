@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from catalog_server.kubernetes import KubernetesRefusal
 from catalog_server.leadership import Conflict, LeaseRecord
-from catalog_server.leadership.kubernetes_lease import EPOCH_ANNOTATION, KubernetesLease, KubernetesRefusal
+from catalog_server.leadership.kubernetes_lease import EPOCH_ANNOTATION, KubernetesLease
 from support.fake_kubernetes import FakeKubernetes
 
 NAME = "catalog-server"
@@ -204,13 +205,13 @@ async def test_a_frozen_api_server_costs_no_more_than_the_time_out(api: FakeKube
 
 
 async def test_a_refusal_names_what_to_grant(api: FakeKubernetes, lease: KubernetesLease) -> None:
-    api.forbidden = True
+    api.forbidden = {"leases"}
     for call in (lease.get(), lease.create(MINE)):
         with pytest.raises(KubernetesRefusal) as refusal:
             await call
         for word in ("403", "get, create and update", "leases", "coordination.k8s.io", "namespace models"):
             assert word in str(refusal.value)
-    api.forbidden = False
+    api.forbidden = set()
     assert await lease.get() is None
 
 

@@ -16,11 +16,13 @@ from catalog_server.config import Settings
 from catalog_server.http.context import Services
 from catalog_server.http.health import Checks
 from catalog_server.jobs import Handler, Listener, Queue, Rescuer, RetryPolicy, Worker
+from catalog_server.kubernetes import StateStore
 from catalog_server.leadership import Election, Elector, Fence, LeaseBackend, Term, Timing, make_backend
 from catalog_server.migrations import server_head
 from catalog_server.probes import ProbeHandler
 from catalog_server.singletons import Loop, run_loops
 from catalog_server.singletons.cleanup import Cleanup
+from catalog_server.singletons.record_state import RecordState
 from catalog_server.singletons.schedule import Schedule
 from catalog_server.singletons.watch_sources import WatchSources
 
@@ -50,6 +52,7 @@ class Runtime:
         )
         self.listener = Listener(settings.database_dsn.get_secret_value(), on_wake=self.worker.wake)
         self.lease: LeaseBackend | None = None
+        self.state: StateStore | None = None
         self.elector: Elector | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -107,6 +110,11 @@ class Runtime:
             namespace=settings.leadership_namespace,
             database=self.pools.election,
         )
+        if settings.state_configmap is not None:
+            # Imported here, as in `make_backend`: the client is large, and only Kubernetes needs it.
+            from catalog_server.kubernetes.state_configmap import StateConfigMap
+
+            self.state = StateConfigMap(settings.state_configmap, settings.leadership_namespace)
         self.elector = Elector(
             backend=self.lease,
             epochs=Election(self.fence, self.pools.election),
@@ -127,8 +135,12 @@ class Runtime:
             Cleanup(self.pools.singletons, self.fence, self.queue, settings),
             Schedule(self.pools.singletons, self.fence, self.queue, settings),
         ]
+        sources = None
         if settings.sources_file is not None:
-            loops.append(WatchSources(self.pools.singletons, self.fence, self.queue, settings))
+            sources = WatchSources(self.pools.singletons, self.fence, self.queue, settings)
+            loops.append(sources)
+        if self.state is not None:
+            loops.append(RecordState(self.pools.singletons, self.fence, self.state, sources))
         await run_loops(loops, term)
 
     async def _beat(self) -> None:
@@ -168,6 +180,8 @@ class Runtime:
             await _cancel(task)
         if self.lease is not None:
             await self.lease.close()
+        if self.state is not None:
+            await self.state.close()
         with suppress(Exception):  # the row expires by itself where the database is gone
             await self.pools.health.run(lambda session: replicas.remove(session, self.identity))
         await asyncio.to_thread(self.pools.close)

@@ -98,6 +98,11 @@ def due_sources(session: Session) -> list[str]:
     return [row.id for row in rows]
 
 
+def has_unread_sources(session: Session) -> bool:
+    """Whether an enabled source was not read, well or badly, since it was added or changed."""
+    return bool(session.scalar("SELECT count(*) FROM catalog_sources WHERE enabled AND refreshed_at IS NULL"))
+
+
 def source_state(session: Session, source_id: str, *, lock: bool = False) -> SourceState | None:
     """The source, unless it is disabled or gone; with `lock`, as it stays until the transaction ends."""
     query = tables.Source.select().where(tables.Source.id == source_id, tables.Source.enabled)

@@ -12,6 +12,10 @@ from catalog_server.observability.logs import log_context
 log = logging.getLogger(__name__)
 
 
+class RoundFailed(Exception):
+    """The round failed for a reason that its loop has told: it is counted, and not told again every round."""
+
+
 class Loop(Protocol):
     """One leader-only duty."""
 
@@ -24,7 +28,7 @@ class Loop(Protocol):
         """Pause between two rounds."""
 
     async def tick(self, term: Term) -> None:
-        """One round. Raises `Fenced` if the term has been succeeded."""
+        """One round. Raises `Fenced` if the term has been succeeded, or any other error if it failed."""
 
 
 async def run_loops(loops: Sequence[Loop], term: Term) -> None:
@@ -48,6 +52,8 @@ async def _run(loop: Loop, term: Term) -> None:
             metrics.FENCED_WRITES.labels(loop.name).inc()
             log.warning("a singleton write was refused: the term has been succeeded", extra={"loop": loop.name})
             return
+        except RoundFailed:
+            metrics.SINGLETON_TICKS.labels(loop.name, "failed").inc()
         except Exception:
             metrics.SINGLETON_TICKS.labels(loop.name, "failed").inc()
             log.exception("a round failed and will be tried again", extra={"loop": loop.name})

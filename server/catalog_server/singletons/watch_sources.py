@@ -32,6 +32,7 @@ class WatchSources:
         self._queue = queue
         self._max_attempts = settings.jobs_max_attempts
         self._seen: str | None = None  # digest of the content last acted upon, in this term
+        self.has_reconciled = False  # in this term
 
     async def tick(self, term: Term) -> None:
         try:
@@ -59,6 +60,7 @@ class WatchSources:
 
         changed = await self._database.transaction(fenced_round(self._fence, term, self.name, reconcile))
         self._seen = digest
+        self.has_reconciled = True
         log.info("sources reconciled", extra={"path": str(self._path), "changed": changed})
 
     def _complain(self, problem: str) -> None:
