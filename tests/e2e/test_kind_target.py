@@ -1,4 +1,4 @@
-"""The kind target of the verification: each of its operations on a real cluster, proven by another look than its own."""
+"""The kind target of the verification: each of its operations on a real cluster, proven otherwise than by itself."""
 
 import asyncio
 import time

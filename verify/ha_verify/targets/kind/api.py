@@ -48,7 +48,12 @@ class Api:
             raise NotPossible(f"{self.kubeconfig} is missing: make the cluster first (make kind)")
         command = [str(find("kubectl")), "--kubeconfig", str(self.kubeconfig), "proxy", "--port=0"]
         self._proxy = subprocess.Popen(  # noqa: S603 - a command of this project
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us: healing needs the proxy
         )
         atexit.register(self.close)
         assert self._proxy.stdout is not None

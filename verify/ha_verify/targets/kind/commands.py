@@ -38,6 +38,7 @@ async def run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(os.environ) | dict(environment or {}),
+        start_new_session=True,  # Ctrl-C is for us, who end what is under way in good order
     )
     try:
         async with asyncio.timeout(seconds):

@@ -1,6 +1,7 @@
 """Kubernetes as that which runs the replicas: pods deleted, nodes lost and drained, releases changed."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from ha_verify.targets.kind.api import Api, ApiRefusal
@@ -48,16 +49,20 @@ class KindOrchestrator:
         return await (self._nodes.pause(node) if how == "pause" else self._nodes.kill(node))
 
     async def mend_node(self, node: str) -> str:
-        """Returns when the node is Ready."""
+        """Returns when the node is Ready, and all others are."""
         await self._nodes.mend(node)
+        await self.nodes_ready()
+        return await self._nodes.state(node)
+
+    async def nodes_ready(self) -> None:
+        """Returns when all are. Raises `NotPossible` with those that are not."""
 
         async def look() -> str | None:
-            conditions = (await self._api.get(f"/api/v1/nodes/{node}"))["status"]["conditions"]
-            ready = next(each for each in conditions if each["type"] == "Ready")
-            return None if ready["status"] == "True" else f"{node} is not Ready: {ready['reason']}"
+            items = (await self._api.get("/api/v1/nodes"))["items"]
+            unready = [item["metadata"]["name"] for item in items if not is_ready(item)]
+            return f"not Ready: {', '.join(unready)}" if unready else None
 
-        await until(f"node {node}", BACK_SECONDS, look)
-        return await self._nodes.state(node)
+        await until("every node Ready", BACK_SECONDS, look)
 
     async def drain(self, node: str) -> dict[str, Any]:
         """Only the replicas are asked to go: what else runs on the node is not the deployment's."""
@@ -150,3 +155,9 @@ class KindOrchestrator:
         mark = {CORDONED: "true" if closed else None}
         document = {"metadata": {"annotations": mark}, "spec": {"unschedulable": closed or None}}
         await self._api.merge(f"/api/v1/nodes/{node}", document)
+
+
+def is_ready(node: Mapping[str, Any]) -> bool:
+    """Whether its kubelet says so, and was heard lately."""
+    conditions = node["status"].get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

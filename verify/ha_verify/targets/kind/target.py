@@ -205,11 +205,11 @@ class KindTarget:
     async def heal(self) -> None:
         """Nodes first, then the API, then the database, then what needs them. Nothing where nothing is wrong."""
         await asyncio.to_thread(self._database.give_back_connections)
-        nodes = [node.name for node in await self._nodes.all()]
-        await asyncio.gather(*(self._nodes.mend(node) for node in nodes))
+        nodes = await self._nodes.all()
+        await asyncio.gather(*(self._nodes.mend(node.name) for node in nodes if node.state != "running"))
         await self._orchestrator.mend_api()
-        await asyncio.gather(*(self._orchestrator.mend_node(node) for node in nodes))
-        await asyncio.gather(*(self._containers.mend(node) for node in nodes))
+        await self._orchestrator.nodes_ready()
+        await asyncio.gather(*(self._containers.mend(node.name) for node in nodes))
         await self._orchestrator.reopen_all()
         await self._database.learn()
         await self._database.start()
