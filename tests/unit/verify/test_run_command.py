@@ -58,6 +58,21 @@ def test_a_scenario_tries_claims_that_there_are(name: str) -> None:
     assert SCENARIOS[name].plan(Options(Timing(), short=True), random.Random(1))
 
 
+def test_what_a_target_lacks_is_left_out_aloud() -> None:
+    options = Options(Timing(), lacks=["orchestrator"])
+    (run,) = plan([SCENARIOS["kill-leader"]], options, 7)
+    assert run.left_out == ("delete the leader",)
+    assert len(run.experiment.injections) == 3
+    assert plan([SCENARIOS["drain"]], options, 7) == []
+
+
+def test_a_scenario_of_which_nothing_is_left_is_refused_before_anything_is_deployed(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["run", "clock-jump", "--target", "kind", "--report", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "nothing of clock-jump can be done" in " ".join(result.output.split())
+    assert "pods have the clock of their node" in " ".join(result.output.split())
+
+
 def test_the_acceptance_set_tries_every_claim() -> None:
     assert {key for name in ACCEPTANCE for key in SCENARIOS[name].claims} == set(CLAIMS)
 
