@@ -28,6 +28,14 @@ NAMESPACE = "catalog"
 # replaced between trials, or the next trial would measure the kubelet's patience.
 RESTARTS_MAX = 1
 
+# The trial database stays away from the workers, whose loss is a fault of its own.
+CHART_VALUES = {
+    "postgresql": {
+        "nodeSelector": {"node-role.kubernetes.io/control-plane": ""},
+        "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],
+    }
+}
+
 _LEADER = """
     SELECT CASE WHEN ended_at IS NULL THEN split_part(holder, '/', 1) END AS replica
     FROM leadership_terms ORDER BY epoch DESC LIMIT 1
@@ -64,7 +72,12 @@ class KindTarget:
         self._sources_file = state_dir / "verification" / "sources.yaml"
         self._replicas_wanted = 3
         self._versions: dict[str, str] = {}
-        defaults = {"state_dir": str(state_dir), "sources_file": str(self._sources_file)}
+        defaults = {
+            "state_dir": str(state_dir),
+            "sources_file": str(self._sources_file),
+            "settings": {"probes_enabled": True},
+            "chart_values": CHART_VALUES | dict(given.pop("chart_values", {})),
+        }
         self._playbook = Playbook(inventory, defaults | given, state_dir / "verification" / "playbooks.log")
         self._orchestrator = KindOrchestrator(
             self._api, self._nodes, self._control_plane, self._deployment, self._playbook
