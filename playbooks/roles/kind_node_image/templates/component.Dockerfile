@@ -6,7 +6,7 @@ RUN apt-get update -qq \
 {% else %}
 FROM scratch
 {% endif %}
-COPY {{ kind_node_image_component.programs | union(kind_node_image_component.files | default([])) | join(' ') }} /usr/local/bin/
+COPY {{ ['programs', 'companions', 'files'] | map('extract', kind_node_image_component) | select('defined') | flatten | join(' ') }} /usr/local/bin/
 ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 {% if kind_node_image_component.entrypoint is defined %}
 ENTRYPOINT ["{{ kind_node_image_component.entrypoint }}"]
