@@ -112,6 +112,18 @@ def test_too_few_heartbeats_per_claim_lease_are_refused(monkeypatch: pytest.Monk
     assert problems()[0].field == "jobs_heartbeat_seconds"
 
 
+def test_a_state_configmap_without_leases_in_kubernetes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CATALOG_STATE_CONFIGMAP", "catalog-server-state")
+    (problem,) = problems()
+    assert (problem.field, problem.value) == ("state_configmap", "'catalog-server-state'")
+    assert "leadership_backend is database" in problem.message
+    assert "Set leadership_backend to kubernetes" in problem.remedy
+    monkeypatch.setenv("CATALOG_LEADERSHIP_BACKEND", "kubernetes")
+    assert load_settings().state_configmap == "catalog-server-state"
+    monkeypatch.setenv("CATALOG_STATE_CONFIGMAP", "Not_A_Name")
+    assert problems()[0].field == "state_configmap"
+
+
 def test_a_short_shared_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CATALOG_AUTH_SECRET", "short")
     (problem,) = problems()
