@@ -1,10 +1,12 @@
 """What the kind target makes of the documents of the API: no cluster is needed for that."""
 
+import subprocess
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from ha_verify.targets.kind import pods
+from ha_verify.targets.kind import containers, control_plane, pods
 from ha_verify.targets.kind.deployment import aside, unfinished
 from ha_verify.targets.kind.timing import END_SEEN_SECONDS, SPREAD_SECONDS, timing
 
@@ -124,3 +126,15 @@ def test_what_the_load_balancer_notices_follows_from_the_probes() -> None:
 )
 def test_a_hook_that_does_not_sleep_delays_nothing(lifecycle: dict[str, Any], seconds: float) -> None:
     assert timing(SETTINGS, template(lifecycle=lifecycle)).before_stop == seconds
+
+
+def scripts(module: ModuleType) -> list[str]:
+    return [
+        text for text in vars(module).values() if isinstance(text, str) and "\n" in text and text is not module.__doc__
+    ]
+
+
+@pytest.mark.parametrize("script", [*scripts(containers), *scripts(control_plane)])
+def test_a_script_for_a_node_is_one_that_a_shell_can_read(script: str) -> None:
+    done = subprocess.run(["bash", "-n", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -40,18 +40,18 @@ _CUT = (
     + """
 pid=$(pid_of "$1"); test -n "$pid" || { echo "container $1 does not run here" >&2; exit 1; }; shift
 how=$1; shift
-in() { nsenter -t "$pid" -n iptables -w "$@"; }
-in -N HA-VERIFY-OUT; in -N HA-VERIFY-IN
+inside() { nsenter -t "$pid" -n iptables -w "$@"; }
+inside -N HA-VERIFY-OUT; inside -N HA-VERIFY-IN
 while test $# -gt 0; do
   to="-p tcp -d $1 --dport $2"; from="-p tcp -s $1 --sport $2"; shift 2
   case $how in
-    refused) in -A HA-VERIFY-OUT $to -j REJECT --reject-with tcp-reset ;;
-    frozen) in -A HA-VERIFY-OUT $to -j DROP; in -A HA-VERIFY-IN $from -j DROP ;;
-    mute) in -A HA-VERIFY-OUT $to -j DROP ;;
-    deaf) in -A HA-VERIFY-IN $from -j DROP ;;
+    refused) inside -A HA-VERIFY-OUT $to -j REJECT --reject-with tcp-reset ;;
+    frozen) inside -A HA-VERIFY-OUT $to -j DROP; inside -A HA-VERIFY-IN $from -j DROP ;;
+    mute) inside -A HA-VERIFY-OUT $to -j DROP ;;
+    deaf) inside -A HA-VERIFY-IN $from -j DROP ;;
   esac
 done
-in -I OUTPUT -j HA-VERIFY-OUT; in -I INPUT -j HA-VERIFY-IN
+inside -I OUTPUT -j HA-VERIFY-OUT; inside -I INPUT -j HA-VERIFY-IN
 """
 )
 _CONNECT = (

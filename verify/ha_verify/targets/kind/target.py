@@ -75,7 +75,7 @@ class KindTarget:
         defaults = {
             "state_dir": str(state_dir),
             "sources_file": str(self._sources_file),
-            "settings": {"probes_enabled": True},
+            "settings": {"probes_enabled": True} | dict(given.pop("settings", {})),
             "chart_values": CHART_VALUES | dict(given.pop("chart_values", {})),
         }
         self._playbook = Playbook(inventory, defaults | given, state_dir / "verification" / "playbooks.log")
