@@ -3,15 +3,18 @@
 import time
 from typing import Any, Literal
 
-from ha_verify.faults import victims
+from ha_verify.faults import seen, victims
 from ha_verify.faults.fault import FaultFailed
 from ha_verify.targets import Need, Target
+
+HAND_OVER_SECONDS = 60.0
 
 
 class BreakLeadersNode:
     """Paused: everything on it stops, and goes on when it is healed. Lost: everything on it ends without a word.
 
-    The proof: the state of the node, as the machine that it runs on tells it.
+    A leader beside the database hands over first, to one that is not: the loss of the database is another fault. The
+    proof: the state of the node, as the machine that it runs on tells it.
     """
 
     needs: tuple[Need, ...] = ("orchestrator",)
@@ -23,8 +26,7 @@ class BreakLeadersNode:
         self._broken: str | None = None
 
     async def inject(self, target: Target) -> dict[str, Any]:
-        name = await victims.leader(target)
-        node = await target.orchestrator.node_of(name)
+        name, node = await _apart_from_the_database(target)
         claims = await victims.claims_of(target, name)
         self._broken = node
         struck_at = time.time()
@@ -63,3 +65,20 @@ class DrainLeadersNode:
         node, self._closed = self._closed, None
         await target.orchestrator.reopen(node)
         return {"node": node}
+
+
+async def _apart_from_the_database(target: Target) -> tuple[str, str]:
+    """The leader and its node."""
+    orchestrator = target.orchestrator
+    spared = await orchestrator.node_of_database()
+
+    async def leads_elsewhere() -> bool:
+        name = await target.leader()
+        there = {each.name for each in await target.replicas()}
+        return name in there and name is not None and await orchestrator.node_of(name) != spared
+
+    if not await leads_elsewhere():
+        await orchestrator.delete(await victims.leader(target), grace=True)
+        await seen.until("a leader on another node than the database", HAND_OVER_SECONDS, leads_elsewhere)
+    name = await victims.leader(target)
+    return name, await orchestrator.node_of(name)

@@ -71,6 +71,8 @@ class Orchestrator(Protocol):
 
     async def node_of(self, replica: str) -> str: ...
 
+    async def node_of_database(self) -> str: ...
+
     async def break_node(self, node: str, how: Literal["pause", "lose"]) -> str:
         """All that runs on it stops, or ends without a word. Returns what was seen of it."""
 

@@ -73,6 +73,9 @@ class KindDatabase(PostgreSQL):
         pod = await self._pod()
         await self._containers.mend(pod.node, pod)
 
+    async def node(self) -> str:
+        return (await self._pod()).node
+
     async def start(self) -> None:
         """Nothing happens where it runs; returns when it answers."""
         await self._scale(1)

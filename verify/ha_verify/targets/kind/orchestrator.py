@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from ha_verify.targets.kind.api import Api, ApiRefusal
 from ha_verify.targets.kind.control_plane import ControlPlane
+from ha_verify.targets.kind.database import KindDatabase
 from ha_verify.targets.kind.deployment import NAME, Deployment, until
 from ha_verify.targets.kind.nodes import Nodes
 from ha_verify.targets.kind.pods import Pod
@@ -29,12 +30,14 @@ class KindOrchestrator:
         nodes: Nodes,
         control_plane: ControlPlane,
         deployment: Deployment,
+        database: KindDatabase,
         playbook: Playbook,
     ) -> None:
         self._api = api
         self._nodes = nodes
         self._control_plane = control_plane
         self._deployment = deployment
+        self._database = database
         self._playbook = playbook
 
     async def delete(self, replica: str, *, grace: bool) -> None:
@@ -42,6 +45,9 @@ class KindOrchestrator:
 
     async def node_of(self, replica: str) -> str:
         return (await self._deployment.pod(replica)).node
+
+    async def node_of_database(self) -> str:
+        return await self._database.node()
 
     async def break_node(self, node: str, how: Literal["pause", "lose"]) -> str:
         if node == await self._nodes.control_plane():

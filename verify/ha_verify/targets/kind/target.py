@@ -28,14 +28,6 @@ NAMESPACE = "catalog"
 # replaced between trials, or the next trial would measure the kubelet's patience.
 RESTARTS_MAX = 1
 
-# The trial database stays away from the workers, whose loss is a fault of its own.
-CHART_VALUES = {
-    "postgresql": {
-        "nodeSelector": {"node-role.kubernetes.io/control-plane": ""},
-        "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],
-    }
-}
-
 _LEADER = """
     SELECT CASE WHEN ended_at IS NULL THEN split_part(holder, '/', 1) END AS replica
     FROM leadership_terms ORDER BY epoch DESC LIMIT 1
@@ -76,11 +68,10 @@ class KindTarget:
             "state_dir": str(state_dir),
             "sources_file": str(self._sources_file),
             "settings": {"probes_enabled": True} | dict(given.pop("settings", {})),
-            "chart_values": CHART_VALUES | dict(given.pop("chart_values", {})),
         }
         self._playbook = Playbook(inventory, defaults | given, state_dir / "verification" / "playbooks.log")
         self._orchestrator = KindOrchestrator(
-            self._api, self._nodes, self._control_plane, self._deployment, self._playbook
+            self._api, self._nodes, self._control_plane, self._deployment, self._database, self._playbook
         )
         self.timing = Timing()
 
