@@ -17,15 +17,22 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "base_url": {"type": "str", "required": True},
-            "replica_ports": {"type": "dict", "required": True},  # by name, as they are deployed
+            "replica_ports": {"type": "dict"},  # of replicas on this machine, by name, as they are deployed
+            "pods": {"type": "list", "elements": "dict"},  # of replicas on Kubernetes, as its API shows them
             "timeout_seconds": {"type": "float", "default": 0},  # how long to wait for a settled cluster
         },
+        required_one_of=[["replica_ports", "pods"]],
+        mutually_exclusive=[["replica_ports", "pods"]],
         supports_check_mode=True,
     )
     base_url = module.params["base_url"]
     give_up_at = time.monotonic() + module.params["timeout_seconds"]
     while True:
-        cluster, readiness = read(base_url, module.params["replica_ports"])
+        cluster = read_cluster(base_url)
+        if module.params["pods"] is not None:
+            readiness = {pod["metadata"]["name"]: pod_readiness(pod) for pod in module.params["pods"]}
+        else:
+            readiness = ask_replicas(module.params["replica_ports"])
         problems = find_problems(cluster, readiness)
         if (not problems and is_settled(cluster)) or time.monotonic() >= give_up_at:
             break
@@ -36,11 +43,22 @@ def main():
     module.exit_json(changed=False, summary=summary)
 
 
-def read(base_url, replica_ports):
-    """The cluster as the load balancer shows it (None: no answer), and each replica's own word."""
+def read_cluster(base_url):
+    """The cluster as the load balancer shows it; None: no answer."""
     status, body = get(f"{base_url}/api/v1/cluster")
-    cluster = body if status == 200 and isinstance(body, dict) else None
-    return cluster, {name: get(f"http://127.0.0.1:{port}/readyz") for name, port in sorted(replica_ports.items())}
+    return body if status == 200 and isinstance(body, dict) else None
+
+
+def ask_replicas(replica_ports):
+    """Each replica's own word, as `get` returns it."""
+    return {name: get(f"http://127.0.0.1:{port}/readyz") for name, port in sorted(replica_ports.items())}
+
+
+def pod_readiness(pod):
+    """What the probes say of a pod, in the form of an answer to them."""
+    conditions = {condition["type"]: condition for condition in pod["status"].get("conditions", [])}
+    ready = conditions.get("Ready", {"status": "False", "message": pod["status"]["phase"]})
+    return (200, {}) if ready["status"] == "True" else (503, ready.get("message", ready.get("reason", "unknown")))
 
 
 def get(url):

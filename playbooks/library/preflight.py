@@ -23,7 +23,8 @@ from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
 
 UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root, and HAProxy need not
 PLAIN_PATH = re.compile(r"/[\w.+@/-]*")
-SOCKET_PATH_BYTES = 100  # the kernel allows 107 for a socket; the longest name below state_dir is 19 long
+SOCKET_PATH_BYTES = 107  # what the kernel allows
+LONGEST_SOCKET = "/run/database-proxy-9.sock.4194304.tmp"  # as HAProxy calls it until it listens
 
 
 def main():
@@ -59,7 +60,7 @@ def path_problems(state_dir):
             f"state_dir = {state_dir}: must be an absolute path of letters, digits and . _ - + @ only. "
             "Set state_dir to such a path"
         ]
-    if len(os.fsencode(state_dir)) + len("/run/supervisor.sock") > SOCKET_PATH_BYTES:
+    if len(os.fsencode(state_dir)) + len(LONGEST_SOCKET) > SOCKET_PATH_BYTES:
         return [f"state_dir = {state_dir}: too long for the path of a socket. Set state_dir to a shorter path"]
     return []
 

@@ -21,13 +21,14 @@ class Deployment:
 
     def __init__(self, folder: Path) -> None:
         self.state_dir = folder / "state"
-        base = free_port_range(REPLICAS_MAX + 3)
+        base = free_port_range(2 * REPLICAS_MAX + 4)
         self.variables: dict[str, object] = {
             "state_dir": str(self.state_dir),
             "http_port": base,
             "haproxy_stats_port": base + 1,
             "postgresql_port": base + 2,
             "replica_port_base": base + 3,
+            "database_proxy_port_base": base + 3 + REPLICAS_MAX,
             # Short, so that a test of a killed leader is.
             "leadership_lease_seconds": 4,
             "leadership_renew_deadline_seconds": 3,

@@ -163,6 +163,16 @@ def test_scaling_down_to_one_and_up_to_three_loses_no_request(deployment: Deploy
     assert writer.succeeded > 50
 
 
+@pytest.mark.timeout(400)  # two rolling deployments
+def test_database_proxies_come_and_go_without_losing_a_request(deployment: Deployment) -> None:
+    with reader(deployment).running() as client:
+        deployment.succeed("deploy.yml", database_proxies=True)
+        assert deployment.supervisorctl("status").count("database-proxy-") == 3
+        deployment.succeed("deploy.yml")
+    assert client.failures == []
+    assert "database-proxy-" not in deployment.supervisorctl("status")
+
+
 def test_changed_settings_reach_every_replica_one_after_the_other(deployment: Deployment) -> None:
     before = {deployment.pid(f"replica-{number}") for number in (1, 2, 3)}
     deployment.variables["settings"] = {"refresh_interval_seconds": 120}
