@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ha_verify.targets.kind import pods
@@ -48,10 +48,6 @@ class Deployment:
     async def delete_pod(self, pod: Pod, *, grace: bool) -> None:
         await self._api.delete(self.object_path("pods", pod.name), grace_seconds=None if grace else 0)
 
-    async def scale(self, replicas: int) -> None:
-        """Does not wait."""
-        await self._api.merge(f"{self.path}/scale", {"spec": {"replicas": replicas}})
-
     async def restart(self) -> None:
         """As `kubectl rollout restart` does it; does not wait."""
         mark = {"ha-verify/restarted-at": time.strftime("%FT%TZ", time.gmtime())}
@@ -73,14 +69,15 @@ class Deployment:
 
         await until("the rollout", seconds, look)
 
-    async def gone(self, seconds: float = ROLLOUT_SECONDS) -> None:
-        """Returns when there is no pod any more."""
+    async def gone(self, pods: Sequence[Pod], seconds: float = ROLLOUT_SECONDS) -> None:
+        """Returns when none of these is there any more."""
+        uids = {pod.uid for pod in pods}
 
         async def look() -> str | None:
-            names = [pod.name for pod in await self.pods()]
+            names = [pod.name for pod in await self.pods() if pod.uid in uids]
             return f"there are {', '.join(names)}" if names else None
 
-        await until("the end of all pods", seconds, look)
+        await until("the end of the pods", seconds, look)
 
     async def execute(self, *command: str) -> str:
         """What a command prints in one of the pods."""
@@ -128,16 +125,17 @@ def unfinished(document: dict[str, Any]) -> str | None:
 
 
 def aside(name: str, namespace: str, template: dict[str, Any], command: tuple[str, ...]) -> dict[str, Any]:
-    """A pod for one command: the template's, but that no Service knows it, and that it ends."""
+    """A pod for one command: as the template says, but unknown to any Service. It ends, and closed nodes take it."""
     spec = {key: value for key, value in template["spec"].items() if key != "topologySpreadConstraints"}
     main = next(each for each in spec["containers"] if each["name"] == CONTAINER)
     probes = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "ports", "args")
+    tolerations = [*(spec.get("tolerations") or []), {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}]
     container = {key: value for key, value in main.items() if key not in probes} | {"command": list(command)}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "ha-verify"}},
-        "spec": spec | {"containers": [container], "restartPolicy": "Never"},
+        "spec": spec | {"containers": [container], "restartPolicy": "Never", "tolerations": tolerations},
     }
 
 

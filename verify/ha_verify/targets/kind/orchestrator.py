@@ -1,6 +1,7 @@
 """Kubernetes as that which runs the replicas: pods deleted, nodes lost and drained, releases changed."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ class KindOrchestrator:
         deployment: Deployment,
         database: KindDatabase,
         playbook: Playbook,
+        chart_values: Mapping[str, Any],
     ) -> None:
         self._api = api
         self._nodes = nodes
@@ -39,6 +41,7 @@ class KindOrchestrator:
         self._deployment = deployment
         self._database = database
         self._playbook = playbook
+        self._chart_values = chart_values
 
     async def delete(self, replica: str, *, grace: bool) -> None:
         await self._deployment.delete_pod(await self._deployment.pod(replica), grace=grace)
@@ -94,6 +97,12 @@ class KindOrchestrator:
     async def reopen(self, node: str) -> None:
         await self._cordon(node, False)
 
+    async def close_all(self) -> None:
+        """Every node that takes replicas takes no new ones."""
+        for node in await self._nodes.all():
+            if node.role == "worker":
+                await self._cordon(node.name, True)
+
     async def reopen_all(self) -> None:
         """The nodes that we closed, and no others."""
         for item in (await self._api.get("/api/v1/nodes"))["items"]:
@@ -117,13 +126,17 @@ class KindOrchestrator:
         return "answered"
 
     async def upgrade(self) -> str:
-        return await self._change_release("upgrade.yml")
+        """A mark on the pods makes it another release: no other image is needed."""
+        marks = dict(self._chart_values.get("podAnnotations") or {}) | {"ha-verify/upgraded-at": str(int(time.time()))}
+        return await self._change_release(
+            "upgrade.yml", chart_values=dict(self._chart_values) | {"podAnnotations": marks}
+        )
 
     async def rollback(self) -> str:
         return await self._change_release("rollback.yml")
 
-    async def _change_release(self, playbook: str) -> str:
-        await asyncio.to_thread(self._playbook.run, playbook)
+    async def _change_release(self, playbook: str, **variables: Any) -> str:
+        await asyncio.to_thread(self._playbook.run, playbook, **variables)
         await self._deployment.rolled_out()
         return await self.release()
 

@@ -62,7 +62,6 @@ class KindTarget:
         self._control_plane = ControlPlane(self._nodes, self._api)
         self._sources = KindSources(self._api, namespace)
         self._sources_file = state_dir / "verification" / "sources.yaml"
-        self._replicas_wanted = 3
         self._versions: dict[str, str] = {}
         defaults = {
             "state_dir": str(state_dir),
@@ -71,7 +70,13 @@ class KindTarget:
         }
         self._playbook = Playbook(inventory, defaults | given, state_dir / "verification" / "playbooks.log")
         self._orchestrator = KindOrchestrator(
-            self._api, self._nodes, self._control_plane, self._deployment, self._database, self._playbook
+            self._api,
+            self._nodes,
+            self._control_plane,
+            self._deployment,
+            self._database,
+            self._playbook,
+            dict(given.get("chart_values", {})),
         )
         self.timing = Timing()
 
@@ -86,7 +91,6 @@ class KindTarget:
 
     async def up(self, replicas: int = 3) -> None:
         """Raises `PlaybookFailed`, or `NotPossible` where there is no cluster."""
-        self._replicas_wanted = replicas
         if await self._api.find(self._deployment.path) is not None:
             await self.heal()
         self._sources_file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,13 +107,12 @@ class KindTarget:
         """Deletes the deployment with its data; the cluster stays."""
         await asyncio.to_thread(self._database.give_back_connections)
         await self._sources.remove()
-        await asyncio.to_thread(self._playbook.run, "teardown.yml")
+        await asyncio.to_thread(self._playbook.run, "teardown.yml", data=True)
         self._api.close()
 
     async def scale(self, replicas: int) -> None:
         """Returns when as many as wanted are available, and the others have gone."""
         await asyncio.to_thread(self._playbook.run, "scale.yml", replicas=replicas)
-        self._replicas_wanted = replicas
         await self._deployment.rolled_out()
 
     async def replicas(self) -> list[Replica]:
@@ -132,6 +135,8 @@ class KindTarget:
 
     async def start_cold(self, schema: Literal["empty", "half-migrated", "current"], replicas: int = 3) -> None:
         """What the database held is lost, except for `current`. The next leader reads the sources again."""
+        if len(await self.replicas()) != replicas:
+            await self.scale(replicas)
         await self.stop_replicas()
         if schema != "current":
             await self._database.learn()
@@ -139,12 +144,15 @@ class KindTarget:
         if schema == "half-migrated":
             await self._deployment.execute_aside("catalog-server", "db", "upgrade")
             await self._deployment.execute_aside("catalog-server", "db", "downgrade", "1")
-        self._replicas_wanted = replicas
-        await self._deployment.scale(replicas)
+        await self._orchestrator.reopen_all()
 
     async def stop_replicas(self) -> None:
-        await self._deployment.scale(0)
-        await self._deployment.gone()
+        """Their successors wait until a node takes them again: the number of replicas is the release's to decide."""
+        await self._orchestrator.close_all()
+        pods = await self._deployment.pods()
+        for pod in pods:
+            await self._deployment.delete_pod(pod, grace=True)
+        await self._deployment.gone(pods)
 
     async def roll(self) -> None:
         await self._deployment.restart()
@@ -217,8 +225,6 @@ class KindTarget:
         await self._orchestrator.reopen_all()
         await self._database.learn()
         await self._database.start()
-        if (await self._deployment.document())["spec"]["replicas"] == 0:
-            await self._deployment.scale(self._replicas_wanted)
 
     def versions(self) -> dict[str, str]:
         return self._versions
