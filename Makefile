@@ -6,9 +6,11 @@ STATE_DIR ?=
 ARGS ?=
 REPLICAS ?= 3
 SHAPE ?= steady
+TARGET ?= local
 
 BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/installed
+KUBERNETES_BIN := $(CURDIR)/.cache/kubernetes/bin
 PLAY = cd playbooks && PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 $(BIN)/ansible-playbook $(if $(STATE_DIR),-e state_dir="$(STATE_DIR)")
 STATE := $(or $(STATE_DIR),$(CURDIR)/.state/local)
 
@@ -18,7 +20,7 @@ unexport PYTHONPATH
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deploy
 deploy: $(INSTALLED) ## Run three replicas behind a load balancer, or bring them up to date
@@ -58,6 +60,10 @@ test: $(INSTALLED) ## Run every test but those of chaos and end to end
 chaos: $(INSTALLED) ## Run every scenario in its short form, and find every sabotaged server
 	$(BIN)/pytest --durations 10 $(ARGS) tests/chaos
 
+.PHONY: kubernetes-tools
+kubernetes-tools: $(INSTALLED) ## Find kind, kubectl and helm, or build them with Go
+	@$(PLAY) -i inventories/kind kubernetes-tools.yml
+
 .PHONY: image
 image: $(INSTALLED) ## Build the container images: the server, and a database for trials
 	@$(PLAY) $(ARGS) image.yml
@@ -75,8 +81,8 @@ e2e: $(INSTALLED) ## Test the chart and the playbooks on a kind cluster of their
 	$(BIN)/pytest --durations 20 --junit-xml .state/e2e.xml $(ARGS) tests/e2e
 
 .PHONY: verify
-verify: $(INSTALLED) ## Deploy, break and judge: the verdict on every claim, in report/index.html
-	@PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 $(BIN)/ha-verify run all --report report $(ARGS)
+verify: $(INSTALLED) ## Deploy, break and judge: the verdict on every claim, in report/index.html; TARGET=kind too
+	@PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 $(BIN)/ha-verify run all --target $(TARGET) --report report $(ARGS)
 
 .PHONY: load
 load: $(INSTALLED) ## Load the deployment against its objectives: make load SHAPE=steady, ramp, spike or soak
@@ -94,6 +100,9 @@ lint: $(INSTALLED) ## Check format, style, types, the import contract and the pl
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
 	PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 ANSIBLE_CONFIG=playbooks/ansible.cfg $(BIN)/ansible-lint --strict
+	@PATH="$(KUBERNETES_BIN):$$PATH"; \
+	if command -v helm >/dev/null; then helm lint --strict --quiet helm/* --set postgresql.enabled=true; \
+	else echo "The charts are not checked: helm is missing. Get it: make kubernetes-tools"; fi
 
 .PHONY: format
 format: $(INSTALLED) ## Format the code
