@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- /* The settings of the server: what the chart decides, and what the values say on top. */ -}}
 {{- define "catalog-server.settings" -}}
-{{- $own := dict "http_host" "0.0.0.0" "http_port" 8080 "leadership_backend" "kubernetes" "leadership_lease_name" (include "catalog-server.name" .) "drain_seconds" .Values.drainSeconds -}}
+{{- $own := dict "http_host" "0.0.0.0" "http_port" 8080 "leadership_backend" .Values.leadership.backend "leadership_lease_name" (include "catalog-server.name" .) "drain_seconds" .Values.drainSeconds -}}
 {{- if include "catalog-server.sourcesConfigMap" . }}{{ $_ := set $own "sources_file" "/etc/catalog-server/sources/sources.yaml" }}{{ end -}}
 {{- if .Values.state.enabled }}{{ $_ := set $own "state_configmap" (include "catalog-server.state" .) }}{{ end -}}
 {{- if eq .Values.migrations.mode "job" }}{{ $_ := set $own "migrations" "wait" }}{{ end -}}
@@ -55,6 +55,7 @@ capabilities:
 readOnlyRootFilesystem: true
 {{- end }}
 
+{{- /* For a pod of the user and group with this id. */ -}}
 {{- define "catalog-server.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: {{ . }}
@@ -64,15 +65,29 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
+{{- /* Where the token secret comes from. */ -}}
+{{- define "catalog-server.authVolume" -}}
+- name: auth
+  secret:
+    secretName: {{ .Values.auth.existingSecret | default (include "catalog-server.name" .) }}
+    defaultMode: 0440
+    items:
+      - {key: auth_secret, path: auth_secret}
+{{- end }}
+
 {{- /* Where the database's address comes from. */ -}}
 {{- define "catalog-server.databaseSecret" -}}
 {{- .Values.externalDatabase.existingSecret | default (include "catalog-server.name" .) -}}
 {{- end }}
 
+{{- define "catalog-server.dsnKey" -}}
+{{- ternary .Values.externalDatabase.dsnKey "database_dsn" (not (empty .Values.externalDatabase.existingSecret)) -}}
+{{- end }}
+
 {{- define "catalog-server.databaseEnv" -}}
 - name: CATALOG_DATABASE_DSN_FILE
   value: /etc/catalog-server/database/database_dsn
-{{- if .Values.externalDatabase.hasMigrationsDsn }}
+{{- if .Values.externalDatabase.migrationsDsnKey }}
 - name: CATALOG_MIGRATIONS_DSN_FILE
   value: /etc/catalog-server/database/migrations_dsn
 {{- end }}
@@ -82,9 +97,10 @@ seccompProfile:
 - name: database
   secret:
     secretName: {{ include "catalog-server.databaseSecret" . }}
+    defaultMode: 0440
     items:
-      - {key: database_dsn, path: database_dsn}
-{{- if .Values.externalDatabase.hasMigrationsDsn }}
-      - {key: migrations_dsn, path: migrations_dsn}
+      - {key: {{ include "catalog-server.dsnKey" . }}, path: database_dsn}
+{{- with .Values.externalDatabase.migrationsDsnKey }}
+      - {key: {{ . }}, path: migrations_dsn}
 {{- end }}
 {{- end }}
