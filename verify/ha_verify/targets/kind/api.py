@@ -128,9 +128,11 @@ class Api:
             raise ApiRefusal(f"the Kubernetes API did not answer {method} {path} within {seconds:g} s") from None
         except aiohttp.ClientError as error:
             raise ApiRefusal(f"the Kubernetes API can not be reached: {error}") from error
-        if response.status >= 300:
-            raise ApiRefusal(f"{method} {path} was answered {response.status}: {text.strip()}", response.status)
         try:
-            return dict(json.loads(text))
-        except ValueError:
-            raise ApiRefusal(f"{method} {path} was answered with what is no JSON: {text[:200]!r}") from None
+            answer = dict(json.loads(text))
+        except ValueError:  # the API answers in JSON: these are the proxy's own words, of one that it can not reach
+            raise ApiRefusal(f"the Kubernetes API can not be reached: {text.strip()[:200]}") from None
+        if response.status >= 300:
+            message = answer.get("message", text)
+            raise ApiRefusal(f"{method} {path} was answered {response.status}: {message}", response.status)
+        return answer

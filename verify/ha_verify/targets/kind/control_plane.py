@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ha_verify.targets.kind.api import Api
+from ha_verify.targets.kind.api import Api, ApiRefusal
 from ha_verify.targets.kind.nodes import Nodes
 from ha_verify.targets.target import NotPossible
 
@@ -37,8 +37,8 @@ class ControlPlane:
         await self._nodes.script(await self._nodes.control_plane(), _FREEZE if how == "frozen" else _REFUSE)
         try:
             await self._api.get("/version", seconds=PATIENCE_SECONDS)
-        except NotPossible as error:
-            if getattr(error, "status", 0) in (0, 502):  # 502: kubectl proxy's own, of one that it can not reach
+        except ApiRefusal as error:
+            if not error.status:
                 return str(error)
         raise NotPossible("the API server was taken away, and yet answers")
 
