@@ -122,7 +122,11 @@ def test_who_is_alive_and_who_is_ready_are_asked_at_the_port_of_the_server() -> 
     rendered = render(TRIAL)
     probes = {name: rendered.container[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
     paths = {name: (probe["httpGet"]["path"], probe["httpGet"]["port"]) for name, probe in probes.items()}
-    assert paths == {"startup": ("/healthz", "http"), "liveness": ("/healthz", "http"), "readiness": ("/readyz", "http")}
+    assert paths == {
+        "startup": ("/healthz", "http"),
+        "liveness": ("/healthz", "http"),
+        "readiness": ("/readyz", "http"),
+    }
     assert rendered.container["ports"] == [{"name": "http", "containerPort": rendered.settings["http_port"]}]
 
 
