@@ -15,12 +15,13 @@ from support.fake_kubernetes import FakeKubernetes
 NAME = "catalog-server"
 # The API counts whole seconds, so a lease is no shorter than one. A call has the retry period / 2 = 0.15 s.
 TIMING = Timing(lease_seconds=1.0, renew_deadline_seconds=0.7, retry_seconds=0.3)
+UNHURRIED = Timing(lease_seconds=60.0, renew_deadline_seconds=40.0, retry_seconds=20.0)
 
 
 class Candidates:
     """Three electors, and every term that their loops saw begin and end, in order."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, timing: Timing) -> None:
         self.terms: list[Term] = []
         self.acting: set[Term] = set()
         self.most_trusting = 0
@@ -30,7 +31,7 @@ class Candidates:
                 backend=backend,
                 epochs=Election(Fence(NAME), database),
                 identity=f"replica-{number}",
-                timing=TIMING,
+                timing=timing,
                 lead=self._lead,
             )
             for number, backend in enumerate(self.backends)
@@ -80,19 +81,26 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 
 @pytest.fixture
-async def idle_candidates(api: FakeKubernetes, sqlite_dsn: str) -> AsyncIterator[Candidates]:
-    """For tests that make the attempts themselves."""
-    database = Database(sqlite_dsn, purpose="election", size=1, deadline_seconds=5, connect_timeout_seconds=5)
-    competing = Candidates(database)
-    yield competing
-    await competing.close()
-    await asyncio.to_thread(database.close)
+async def database(sqlite_dsn: str) -> AsyncIterator[Database]:
+    pool = Database(sqlite_dsn, purpose="election", size=1, deadline_seconds=5, connect_timeout_seconds=5)
+    yield pool
+    await asyncio.to_thread(pool.close)
 
 
 @pytest.fixture
-async def candidates(idle_candidates: Candidates) -> Candidates:
-    idle_candidates.start()
-    return idle_candidates
+async def idle_candidates(api: FakeKubernetes, database: Database) -> AsyncIterator[Candidates]:
+    """For tests that make the attempts themselves, and so need no hurry."""
+    competing = Candidates(database, UNHURRIED)
+    yield competing
+    await competing.close()
+
+
+@pytest.fixture
+async def candidates(api: FakeKubernetes, database: Database) -> AsyncIterator[Candidates]:
+    competing = Candidates(database, TIMING)
+    competing.start()
+    yield competing
+    await competing.close()
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -119,8 +127,6 @@ async def test_of_three_who_saw_the_same_free_lease_one_leads(
 ) -> None:
     if lease_exists:
         api.put(NAME, metadata={"annotations": {EPOCH_ANNOTATION: "5"}}, spec={"leaseDurationSeconds": 1})
-    for backend in idle_candidates.backends:
-        await backend.get()  # connects, so that it costs none of the attempt's time
     api.answer_reads_together(3)
     await asyncio.gather(*(elector.attempt() for elector in idle_candidates.electors))
     writes = [request for request in api.requests if request.method != "GET"]
