@@ -17,6 +17,12 @@ with_private_server() {
   pg_ctl --pgdata="$1" --wait --silent --mode=fast stop
 }
 
+if [ ! -w "${data%/*}" ]; then
+  echo "${data%/*} belongs to $(stat --format=%U "${data%/*}"): the volume does not heed the pod's fsGroup. Set" \
+    "postgresql.persistence.takeOwnership=true, or use another postgresql.persistence.storageClass" >&2
+  exit 1
+fi
+
 if [ ! -e "$data" ]; then
   rm -rf "$new" "$settled"
   initdb --pgdata="$new" --username=postgres --pwfile=/passwords/superuser_password \

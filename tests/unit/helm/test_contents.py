@@ -129,6 +129,17 @@ def test_the_trial_database_keeps_its_data_unless_told_otherwise() -> None:
     assert volume(spec["template"]["spec"], "data") == {"name": "data", "emptyDir": {}}
 
 
+def test_a_volume_of_root_s_is_handed_over_only_if_that_is_asked_for() -> None:
+    def pod(values: Values) -> Object:
+        database = render(TRIAL, values).get("StatefulSet", f"{RELEASE}-postgresql")
+        return dict(database["spec"]["template"]["spec"])
+
+    assert "initContainers" not in pod({})
+    (container,) = pod({"postgresql": {"persistence": {"takeOwnership": True}}})["initContainers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
+    assert "initContainers" not in pod({"postgresql": {"persistence": {"takeOwnership": True, "enabled": False}}})
+
+
 def test_the_trial_database_runs_the_image_and_where_it_is_told() -> None:
     image = {"repository": "catalog-postgresql", "tag": "15", "pullPolicy": "Never"}
     values = {"postgresql": {"image": image, "nodeSelector": {"a": "b"}, "tolerations": [{"key": "t"}]}}

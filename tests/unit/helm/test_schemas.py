@@ -50,7 +50,7 @@ TRIAL_ON: Values = {
     "postgresql": {
         "enabled": True,
         "service": {"type": "NodePort", "nodePort": 30432},
-        "persistence": {"storageClass": "fast"},
+        "persistence": {"storageClass": "fast", "takeOwnership": True},
         "nodeSelector": {"a": "b"},
         "tolerations": [{"operator": "Exists"}],
     }
