@@ -21,7 +21,7 @@ SEEN_AS: dict[Cut, str] = {"refused": "refused", "frozen": "frozen", "deaf": "fr
 
 _PID = """
 pid_of() { ctr -n k8s.io tasks ls | awk -v id="$1" '$1 == id { print $2 }'; }
-family() { echo "$1"; for child in $(pgrep -P "$1" || true); do family "$child"; done; }
+family() { echo "$1"; for child in $(cat /proc/"$1"/task/*/children 2>/dev/null || true); do family "$child"; done; }
 """
 _SIGNAL = (
     _PID
@@ -67,12 +67,15 @@ case $code in 0) echo open ;; 124) echo frozen ;; *) echo refused ;; esac
 _MEND = (
     _PID
     + """
+tasks=$(ctr -n k8s.io tasks ls)
+networks=" "
 for id in ${2:-$(ctr -n k8s.io containers ls -q "labels.\\"io.kubernetes.pod.namespace\\"==$1")}; do
-  pid=$(pid_of "$id"); test -n "$pid" || continue
-  for each in $(family "$pid"); do
-    if grep -q '^State:.T' "/proc/$each/status" 2>/dev/null; then kill -s CONT "$each" || true; fi
-  done
-  nsenter -t "$pid" -n iptables-save 2>/dev/null | grep -q HA-VERIFY || continue
+  pid=$(awk -v id="$id" '$1 == id { print $2 }' <<<"$tasks"); test -n "$pid" || continue
+  stopped=$(family "$pid" | sed 's#.*#/proc/&/status#' | xargs grep -ls '^State:.T' || true)
+  for status in $stopped; do kill -s CONT "$(basename "$(dirname "$status")")" || true; done
+  network=$(readlink "/proc/$pid/ns/net"); case $networks in *" $network "*) continue ;; esac
+  networks="$networks$network "
+  nsenter -t "$pid" -n iptables-save -t filter 2>/dev/null | grep -q HA-VERIFY || continue
   nsenter -t "$pid" -n bash -c '
     iptables -w -D OUTPUT -j HA-VERIFY-OUT; iptables -w -D INPUT -j HA-VERIFY-IN
     for chain in HA-VERIFY-OUT HA-VERIFY-IN; do iptables -w -F $chain; iptables -w -X $chain; done' || true
