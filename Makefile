@@ -110,10 +110,13 @@ format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
 
 .PHONY: lock
-lock: $(INSTALLED) ## Choose new versions of all dependencies and write requirements.lock
+lock: $(INSTALLED) ## Choose new versions of all dependencies and write both locks
 	env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra deploy --extra verify --extra dev \
 	  --allow-unsafe --strip-extras --output-file requirements.lock pyproject.toml
+	env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --constraint requirements.lock \
+	  --allow-unsafe --strip-extras --output-file server/requirements.lock pyproject.toml
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; the deployment's data stays
