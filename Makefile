@@ -62,7 +62,7 @@ chaos: $(INSTALLED) ## Run every scenario in its short form, and find every sabo
 
 .PHONY: kubernetes-tools
 kubernetes-tools: $(INSTALLED) ## Find kind, kubectl and helm, or build them with Go
-	@$(PLAY) -i inventories/kind kubernetes-tools.yml
+	@$(PLAY) -i inventories/kind $(ARGS) kubernetes-tools.yml
 
 .PHONY: image
 image: $(INSTALLED) ## Build the container images: the server, and a database for trials
