@@ -1,7 +1,7 @@
 import random
 
 from ha_verify.faults import catalogue as faults
-from ha_verify.scenarios.scenario import BUSY, Experiment, Injection, Options
+from ha_verify.scenarios.scenario import Experiment, Injection, Options
 
 
 class Drain:
@@ -26,5 +26,5 @@ class Drain:
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         return [
             Experiment([Injection(faults.DrainLeadersNode()) for _ in range(options.trials)], load=load)
-            for load in BUSY
+            for load in options.busy
         ]

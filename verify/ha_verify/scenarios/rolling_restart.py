@@ -1,7 +1,7 @@
 import random
 
 from ha_verify.faults import catalogue as faults
-from ha_verify.scenarios.scenario import BUSY, Experiment, Injection, Options
+from ha_verify.scenarios.scenario import Experiment, Injection, Options
 
 
 class RollingRestart:
@@ -25,4 +25,4 @@ class RollingRestart:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         rolls = [Injection(faults.Roll()) for _ in range(options.trials)]
-        return [Experiment(rolls, load=load) for load in BUSY]
+        return [Experiment(rolls, load=load) for load in options.busy]

@@ -1,7 +1,7 @@
 import random
 
 from ha_verify.faults import catalogue as faults
-from ha_verify.scenarios.scenario import BUSY, Experiment, Injection, Options
+from ha_verify.scenarios.scenario import Experiment, Injection, Options
 
 
 class ScaleOut:
@@ -26,4 +26,4 @@ class ScaleOut:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         there_and_back = [Injection(faults.Scale(1)), Injection(faults.Scale(3))]
-        return [Experiment(there_and_back * options.trials, load=load) for load in BUSY]
+        return [Experiment(there_and_back * options.trials, load=load) for load in options.busy]

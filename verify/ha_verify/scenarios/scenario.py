@@ -61,6 +61,14 @@ class Options:
     soak_seconds: float = 1800.0
     lacks: Collection[Need] = ()  # of the target: a fault that needs it is planned by nobody, see `session.plan`
 
+    @property
+    def busy(self) -> Sequence[Load]:
+        """The loads of `BUSY` that differ on the target.
+
+        A proxy that speaks HTTP chooses a replica for each request; an orchestrator's balancer for each connection.
+        """
+        return BUSY[:1] if "orchestrator" in self.lacks else BUSY
+
 
 class Scenario(Protocol):
     """A kind of run. Its docstring is its page in the documentation: the first line says what is done."""

@@ -1,7 +1,7 @@
 import random
 
 from ha_verify.faults import catalogue as faults
-from ha_verify.scenarios.scenario import BUSY, Experiment, Injection, Options
+from ha_verify.scenarios.scenario import Experiment, Injection, Options
 
 
 class Upgrade:
@@ -24,4 +24,4 @@ class Upgrade:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         changes = [Injection(faults.ChangeRelease()), Injection(faults.ChangeRelease(back=True))]
-        return [Experiment(changes * options.trials, load=load) for load in BUSY]
+        return [Experiment(changes * options.trials, load=load) for load in options.busy]
