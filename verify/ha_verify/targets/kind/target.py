@@ -50,7 +50,7 @@ class KindTarget:
         self, state_dir: Path = STATE_DIR, variables: Mapping[str, Any] | None = None, *, inventory: str = "kind"
     ) -> None:
         given = dict(variables or {})
-        namespace = str(given.get("namespace", NAMESPACE))
+        namespace = str(given.get("release_namespace", NAMESPACE))
         self._http_port = int(given.get("kind_http_port", 30080))
         self._api = Api(state_dir / "kubeconfig")
         self._nodes = Nodes(str(given.get("kind_cluster", "catalog")))
