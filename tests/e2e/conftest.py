@@ -8,6 +8,7 @@ After a failure the namespace and the nodes' logs are in .state/<cluster>/failur
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,13 @@ def release(cluster: Cluster) -> Cluster:
     """Three ready replicas and a leader, however the test before left them."""
     cluster.wait_until_ready()
     return cluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first waits for the cluster, on a new machine for all that it is made of."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -26,5 +26,5 @@ class Drain:
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         return [
             Experiment([Injection(faults.DrainLeadersNode()) for _ in range(options.trials)], load=load)
-            for load in options.busy
+            for load in options.orderly
         ]

@@ -25,4 +25,4 @@ class RollingRestart:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         rolls = [Injection(faults.Roll()) for _ in range(options.trials)]
-        return [Experiment(rolls, load=load) for load in options.busy]
+        return [Experiment(rolls, load=load) for load in options.orderly]

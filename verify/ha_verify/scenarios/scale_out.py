@@ -26,4 +26,4 @@ class ScaleOut:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         there_and_back = [Injection(faults.Scale(1)), Injection(faults.Scale(3))]
-        return [Experiment(there_and_back * options.trials, load=load) for load in options.busy]
+        return [Experiment(there_and_back * options.trials, load=load) for load in options.orderly]

@@ -24,4 +24,4 @@ class Upgrade:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         changes = [Injection(faults.ChangeRelease()), Injection(faults.ChangeRelease(back=True))]
-        return [Experiment(changes * options.trials, load=load) for load in options.busy]
+        return [Experiment(changes * options.trials, load=load) for load in options.orderly]
