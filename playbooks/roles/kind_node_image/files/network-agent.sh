@@ -21,6 +21,13 @@ mv /etc/cni/net.d/.new /etc/cni/net.d/10-catalog-kind.conflist
 outwards=(POSTROUTING --source "$POD_SUBNET" ! --destination "$POD_SUBNET" --jump MASQUERADE)
 iptables --table nat --check "${outwards[@]}" 2> /dev/null || iptables --table nat --append "${outwards[@]}"
 
+# kube-proxy turns the address of a service into that of a pod. What it did not turn (yet) must not leave the cluster: an
+# outer network might answer in the service's place.
+for chain in FORWARD OUTPUT; do
+  astray=("$chain" --destination "$SERVICE_SUBNET" --jump REJECT)
+  iptables --check "${astray[@]}" 2> /dev/null || iptables --append "${astray[@]}"
+done
+
 nodes='{range .items[*]}{.metadata.name} {.spec.podCIDR} {.status.addresses[?(@.type=="InternalIP")].address}{"\n"}{end}'
 while true; do
   kubectl get nodes --output jsonpath="$nodes" | while read -r name subnet address; do
