@@ -1,4 +1,4 @@
-"""Random schedules: which faults, when, for how long."""
+"""Random schedules: which faults, in which order, upon whom, for how long."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ha_verify.targets import Need, Timing
 
 # Left to scenarios of their own: an answer to a wrong clock may be to refuse tokens, which is right.
 RANDOM = tuple(name for name in FAULTS if not name.startswith("clock-"))
-GAP_MIN_SECONDS, GAP_MAX_SECONDS = 2.0, 15.0
+RECOVERY_MIN_SECONDS = 1.0  # from a fault's healing to the next fault, on average: the wait before that takes longer
 
 
 def possible(lacks: Collection[Need]) -> tuple[str, ...]:
@@ -20,9 +20,8 @@ def possible(lacks: Collection[Need]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One injection: `at_seconds` from the beginning, healed after `hold_seconds`."""
+    """One injection, healed after `hold_seconds`. It comes when the one before it is recovered from."""
 
-    at_seconds: float
     fault: str  # a key of `catalogue.FAULTS`
     hold_seconds: float
     nth: int  # chooses among several victims
@@ -32,23 +31,23 @@ class Planned:
 
 
 def draw(rng: Random, seconds: float, timing: Timing, names: Sequence[str] = RANDOM) -> list[Planned]:
-    """Faults one after the other until `seconds` are over; the same seed of `rng` gives the same list.
+    """Faults that last for `seconds` even where each is recovered from at once: whoever runs them stops by the clock.
 
-    Every name comes once before one comes twice, so that a long run leaves none out. Raises `ValueError` for
-    unknown names.
+    The same seed of `rng` gives the same list. Every name comes once before one comes twice, so that a long run
+    leaves none out. Raises `ValueError` for unknown names.
     """
     unknown = [name for name in names if name not in FAULTS]
     if unknown or not names:
         raise ValueError(f"faults = {list(names)}: unknown are {unknown}. Choose from: {', '.join(FAULTS)}")
     planned: list[Planned] = []
     deck: list[str] = []
-    at = rng.uniform(0, GAP_MAX_SECONDS)
-    while at < seconds:
+    lasting = 0.0
+    while lasting < seconds:
         if not deck:
             deck = list(names)
             rng.shuffle(deck)
         name = deck.pop()
         hold = hold_seconds(name, timing, rng)
-        planned.append(Planned(round(at, 1), name, hold, rng.randrange(9)))
-        at += hold + rng.uniform(GAP_MIN_SECONDS, GAP_MAX_SECONDS)
+        planned.append(Planned(name, hold, rng.randrange(9)))
+        lasting += hold + RECOVERY_MIN_SECONDS
     return planned

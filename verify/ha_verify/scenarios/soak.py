@@ -10,8 +10,8 @@ class Soak:
     """A random mix of all faults for a given time (`--seconds`), under steady load.
 
     The schedule is drawn from the seed: which faults, in which order, upon whom, and how long each is on. Each is
-    recovered from before the next one; none comes after the time is up, so the same seed gives the same schedule,
-    of which a slower machine gets less far.
+    recovered from before the next one; none comes after the time is up. The same seed gives the same schedule, which
+    is longer than the time: a slower machine gets less far in it.
     """
 
     name = "soak"
