@@ -32,6 +32,19 @@ async def until(what: str, seconds: float, look: Callable[[], Awaitable[object]]
         raise FaultFailed(f"{what} was not seen within {seconds:g} s") from None
 
 
+async def running(target: Target, name: str, seconds: float) -> Replica:
+    """The replica, once it is known to run: an orchestrator may hear of that later than others of what it does.
+
+    Raises `FaultFailed` if it is not after `seconds`.
+    """
+
+    async def look() -> bool:
+        return any(each.name == name and each.running and each.instance for each in await target.replicas())
+
+    await until(f"{name} running", seconds, look)
+    return await replica(target, name)
+
+
 async def instance_other_than(target: Target, name: str, before: str, seconds: float) -> str:
     """The instance that runs in the place of `before`. Raises `FaultFailed` if there is none after `seconds`."""
 
