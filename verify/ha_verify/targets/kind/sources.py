@@ -63,7 +63,10 @@ class KindSources:
                 except (aiohttp.ClientError, TimeoutError) as error:
                     return repr(error)
                 if missing:
-                    await self.write(source, initial_catalog(source))
+                    try:
+                        await self.write(source, initial_catalog(source))
+                    except NotPossible as error:  # the pod answers, but not every node sends to it yet
+                        return str(error)
         return None
 
     async def write(self, source: str, content: str) -> None:
