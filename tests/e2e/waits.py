@@ -23,6 +23,9 @@ SECONDS: Mapping[str, float] = {
     "node drained": 180,
     "node ready": 180,
     "catalog served": 60,
+    "autoscaler idle": 240,
+    "replicas added": 120,
+    "replicas taken away": 240,
     "verdict": 1200,
 }
 POLL_SECONDS = 0.25

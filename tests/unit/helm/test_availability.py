@@ -91,6 +91,13 @@ def test_the_autoscaler_decides_alone_how_many_replicas_there_are() -> None:
     assert targets == {"cpu": 70, "memory": 80}
 
 
+def test_how_fast_the_autoscaler_is_can_be_said() -> None:
+    assert "behavior" not in render(TRIAL, AUTOSCALED).get("HorizontalPodAutoscaler")["spec"]
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+    rendered = render(TRIAL, AUTOSCALED, {"autoscaling": {"behavior": behavior}})
+    assert rendered.get("HorizontalPodAutoscaler")["spec"]["behavior"] == behavior
+
+
 def test_the_budget_follows_the_fewest_replicas_of_the_autoscaler() -> None:
     assert render(TRIAL, AUTOSCALED).has("PodDisruptionBudget")
     assert not render(TRIAL, {"autoscaling": {"enabled": True, "minReplicas": 2}}).has("PodDisruptionBudget")

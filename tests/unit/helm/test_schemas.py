@@ -18,7 +18,7 @@ OLDEST, NEWEST = "1.30", "1.34"
 OWN = {"ServiceMonitor"}  # of the Prometheus operator: not among Kubernetes' schemas
 
 EVERYTHING_ON: Values = {
-    "autoscaling": {"enabled": True},
+    "autoscaling": {"enabled": True, "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0}}},
     "imagePullSecrets": [{"name": "registry"}],
     "command": ["catalog-server", "serve"],
     "sources": {"files": {"sources.yaml": "catalogs: []"}},
