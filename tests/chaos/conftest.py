@@ -1,6 +1,7 @@
-"""One deployment for the tests of a file, with quick timings; destroyed after them, whatever happened."""
+"""Deployments with quick timings: one for the tests of a file, one for the runs of a worker of pytest."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import psycopg2.extensions
 import pytest
 
 from catalog_server.db import deadline
+from chaos.short_runs import ShortRuns
 from deploy.deployment import REPLICAS_MAX, free_port_range
 from ha_verify.targets.local import LocalTarget
 
@@ -51,3 +53,11 @@ def target() -> Iterator[LocalTarget]:
         asyncio.run(made.down())
         shutil.rmtree(folder)
         deadline.install()
+
+
+@pytest.fixture(scope="session")
+def short_runs() -> Iterator[ShortRuns]:
+    """The deployment that this worker's runs have one after the other."""
+    runs = ShortRuns(number=int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+    yield runs
+    runs.destroy()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[2]
+SEED = 20  # of all runs: a server with a bug is held against the same schedule as the one without
 BIN = Path(sys.executable).parent
 QUICK: dict[str, Any] = {
     # In the ratios of the defaults.
@@ -37,11 +38,15 @@ class Verdict:
 
 
 class ShortRuns:
-    """A deployment of its own, beside that of `make verify` and that of a user: kept from run to run."""
+    """A deployment of its own, beside that of `make verify` and that of a user: kept from run to run.
 
-    def __init__(self, name: str, *, port_base: int) -> None:
+    `number` tells those that run at the same time apart.
+    """
+
+    def __init__(self, number: int) -> None:
+        port_base = 27000 + 100 * number
         self._variables = QUICK | {
-            "state_dir": str(PROJECT / ".state" / name),
+            "state_dir": str(PROJECT / ".state" / f"chaos-{number}"),
             "http_port": port_base,
             "replica_port_base": port_base + 1,
             "haproxy_stats_port": port_base + 10,
@@ -49,10 +54,10 @@ class ShortRuns:
             "database_proxy_port_base": port_base + 20,
         }
 
-    def run(self, scenario: str, *options: str, seed: int, report: Path, **variables: Any) -> Verdict:
+    def run(self, scenario: str, *options: str, report: Path, **variables: Any) -> Verdict:
         """`options` are further words of the command line, `variables` further ones of the playbooks."""
         pairs = [f"{key}={json.dumps(value)}" for key, value in (self._variables | variables).items()]
-        command = [BIN / "ha-verify", "run", scenario, "--short", "--keep", "--json", "--seed", str(seed), *options]
+        command = [BIN / "ha-verify", "run", scenario, "--short", "--keep", "--json", "--seed", str(SEED), *options]
         command += ["--report", report, *(word for pair in pairs for word in ("-e", pair))]
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         assert done.stdout, done.stderr

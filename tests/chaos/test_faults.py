@@ -13,7 +13,7 @@ from ha_verify.faults import catalogue as faults
 from ha_verify.targets import NotPossible
 from ha_verify.targets.local import LocalTarget
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("faults")]
 
 WHOLE_SECONDS = 60.0
 

@@ -9,7 +9,7 @@ from ha_verify.targets import NotPossible
 from ha_verify.targets.local import LocalTarget
 from ha_verify.targets.playbook import PlaybookFailed
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("local_target")]
 
 
 async def test_timing_is_read_from_the_deployment(target: LocalTarget) -> None:

@@ -1,12 +1,15 @@
-"""Every scenario in its short form against a deployment of its own: it ends, and the server upholds every claim."""
+"""Every scenario in its short form against a deployment of its own: it ends, and the server upholds every claim.
+
+Those that find the seeded bugs are among them, with the same options and the same seed.
+"""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from chaos.short_runs import ShortRuns
+from chaos.sabotage import bugs
+from chaos.short_runs import SEED, ShortRuns
 from ha_verify.scenarios import SCENARIOS, Options
 from ha_verify.scenarios.session import plan
 from ha_verify.targets import Timing
@@ -14,24 +17,17 @@ from ha_verify.targets.local import LocalTarget
 
 pytestmark = pytest.mark.timeout(600)
 
-POSSIBLE = [
-    name
-    for name, scenario in SCENARIOS.items()
-    if plan([scenario], Options(Timing(), short=True, lacks=tuple(LocalTarget.lacks)), seed=7)
-]
+OPTIONS = Options(Timing(), short=True, lacks=tuple(LocalTarget.lacks))
+POSSIBLE = {(name, ()) for name, scenario in SCENARIOS.items() if plan([scenario], OPTIONS, SEED)}
+RUNS = sorted(POSSIBLE | {(bug.scenario, bug.options) for bug in map(bugs.load, bugs.names())})
 
 
-@pytest.fixture(scope="module")
-def runs() -> Iterator[ShortRuns]:
-    runs = ShortRuns("chaos", port_base=27080)
-    yield runs
-    runs.destroy()
-
-
-@pytest.mark.parametrize("name", POSSIBLE)
-def test_a_scenario_ends_with_every_claim_upheld(name: str, runs: ShortRuns, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("scenario", "options"), RUNS, ids=[" ".join((name, *options)) for name, options in RUNS])
+def test_a_scenario_ends_with_every_claim_upheld(
+    scenario: str, options: tuple[str, ...], short_runs: ShortRuns, tmp_path: Path
+) -> None:
     report = tmp_path / "report"
-    verdict = runs.run(name, seed=7, report=report)
+    verdict = short_runs.run(scenario, *options, report=report)
 
     amiss = [claim for claim in verdict.document["claims"] if claim["result"] != "PASS"]
     assert (verdict.code, verdict.document["result"]) == (0, "PASS"), (amiss, verdict.document["untried"])
