@@ -58,7 +58,7 @@ test: $(INSTALLED) ## Run every test but those of chaos and end to end
 
 .PHONY: chaos
 chaos: $(INSTALLED) ## Run every scenario in its short form, and find every sabotaged server
-	$(BIN)/pytest --durations 10 $(ARGS) tests/chaos
+	$(BIN)/pytest --numprocesses 3 --dist loadgroup --durations 10 $(ARGS) tests/chaos
 
 .PHONY: kubernetes-tools
 kubernetes-tools: $(INSTALLED) ## Find kind, kubectl and helm, or build them with Go
@@ -67,6 +67,14 @@ kubernetes-tools: $(INSTALLED) ## Find kind, kubectl and helm, or build them wit
 .PHONY: image
 image: $(INSTALLED) ## Build the container images: the server, and a database for trials
 	@$(PLAY) $(ARGS) image.yml
+
+.PHONY: docker-engine
+docker-engine: $(INSTALLED) ## Start a Docker engine where none answers, as root on Debian
+	@$(PLAY) $(ARGS) docker-engine.yml
+
+.PHONY: kind-node-image
+kind-node-image: $(INSTALLED) ## Get the image of a cluster's nodes, or build it, ahead of make kind
+	@$(PLAY) -i inventories/kind $(ARGS) kind-node-image.yml
 
 .PHONY: kind
 kind: $(INSTALLED) ## Create a Kubernetes cluster of four nodes in Docker, with three zones

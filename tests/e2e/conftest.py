@@ -27,6 +27,9 @@ def missing() -> str | None:
         return (
             f"no Docker engine answers ({done.stderr.strip()}): as root, ansible-playbook docker-engine.yml starts one"
         )
+    absent = [tool for tool in ("kind", "kubectl", "helm") if find_tool(tool) is None]
+    if absent and find_tool("go") is None:
+        return f"not installed: {', '.join(absent)}, nor Go to build them: see make kubernetes-tools"
     return None
 
 
