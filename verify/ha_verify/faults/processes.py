@@ -43,25 +43,28 @@ class _Pause:
     def __init__(self, name: str, class_: str, choose: victims.Choice) -> None:
         self.name, self.class_ = name, class_
         self._choose = choose
-        self._paused: str | None = None
+        self._paused = ""
 
     async def inject(self, target: Target) -> dict[str, Any]:
-        name = await self._choose(target)
-        victim = await seen.replica(target, name)
-        self._paused = name
-        struck_at = time.time()
-        await target.signal(name, "STOP")
-        claims = await victims.claims_of(target, name)
+        struck_at, claims = await self._stop(target)
+        victim = await seen.replica(target, self._paused)
         answer = await seen.answers(victim.url)
         if answer.isdigit():
-            raise FaultFailed(f"{name} was stopped, and yet answers {answer}")
-        proof = {"replica": name, "instance": victim.instance, "healthz": answer, "claims": claims}
+            raise FaultFailed(f"{victim.name} was stopped, and yet answers {answer}")
+        proof = {"replica": victim.name, "instance": victim.instance, "healthz": answer, "claims": claims}
         return proof | {"struck_at": struck_at}
 
+    async def _stop(self, target: Target) -> tuple[float, int]:
+        """When it was, and how many claims the victim holds in its sleep."""
+        self._paused = name = await self._choose(target)
+        struck_at = time.time()
+        await target.signal(name, "STOP")
+        return struck_at, await victims.claims_of(target, name)
+
     async def heal(self, target: Target) -> dict[str, Any]:
-        if self._paused is None:
+        if not self._paused:
             return {}
-        name, self._paused = self._paused, None
+        name, self._paused = self._paused, ""
         url = (await seen.replica(target, name)).url
         await target.signal(name, "CONT")
 
@@ -102,8 +105,19 @@ class PauseReplica(_Pause):
 
 
 class PauseWorker(_Pause):
+    """A replica in the midst of a job. Who ended its job before the signal came goes on at once, and another is tried;
+    where jobs are too short for that, somebody without one is paused, and the proof says so."""
+
     def __init__(self, nth: int = 0) -> None:
         super().__init__("SIGSTOP a worker", "replica-pause", victims.worker(nth))
+
+    async def _stop(self, target: Target) -> tuple[float, int]:
+        give_up_at = time.monotonic() + victims.WORK_SECONDS
+        while True:
+            struck_at, claims = await super()._stop(target)
+            if claims or time.monotonic() > give_up_at:
+                return struck_at, claims
+            await target.signal(self._paused, "CONT")
 
 
 class Roll:
