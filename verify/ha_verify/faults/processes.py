@@ -22,9 +22,8 @@ class _EndProcess:
         self._choose = choose
 
     async def inject(self, target: Target) -> dict[str, Any]:
-        name = await self._choose(target)
+        name, struck_at = await self._catch(target)
         before = (await seen.replica(target, name)).instance
-        struck_at = time.time()
         await target.signal(name, self._signal)
         proof: dict[str, Any] = {"replica": name, "instance": before, "struck_at": struck_at}
         if self._signal == "KILL":
@@ -32,6 +31,10 @@ class _EndProcess:
         seconds = START_SECONDS + (STOP_SECONDS if self._signal == "TERM" else 0)
         proof["successor"] = await seen.instance_other_than(target, name, before, seconds)
         return proof
+
+    async def _catch(self, target: Target) -> tuple[str, float]:
+        """The victim, and when it was struck."""
+        return await self._choose(target), time.time()
 
     async def heal(self, target: Target) -> dict[str, Any]:
         return {}
@@ -46,7 +49,8 @@ class _Pause:
         self._paused = ""
 
     async def inject(self, target: Target) -> dict[str, Any]:
-        struck_at, claims = await self._stop(target)
+        self._paused, struck_at = await self._catch(target)
+        claims = await victims.claims_of(target, self._paused)
         victim = await seen.replica(target, self._paused)
         answer = await seen.answers(victim.url)
         if answer.isdigit():
@@ -54,12 +58,11 @@ class _Pause:
         proof = {"replica": victim.name, "instance": victim.instance, "healthz": answer, "claims": claims}
         return proof | {"struck_at": struck_at}
 
-    async def _stop(self, target: Target) -> tuple[float, int]:
-        """When it was, and how many claims the victim holds in its sleep."""
-        self._paused = name = await self._choose(target)
-        struck_at = time.time()
+    async def _catch(self, target: Target) -> tuple[str, float]:
+        """The victim, which is paused now, and when it was struck."""
+        name, struck_at = await self._choose(target), time.time()
         await target.signal(name, "STOP")
-        return struck_at, await victims.claims_of(target, name)
+        return name, struck_at
 
     async def heal(self, target: Target) -> dict[str, Any]:
         if not self._paused:
@@ -88,10 +91,13 @@ class SignalReplica(_EndProcess):
 
 
 class KillWorker(_EndProcess):
-    """A replica that works on a job at this moment."""
+    """A replica in the midst of a job: it is paused first, so that the job is not done before the signal comes."""
 
     def __init__(self, nth: int = 0) -> None:
         super().__init__("SIGKILL a worker", "replica-kill", "KILL", victims.worker(nth))
+
+    async def _catch(self, target: Target) -> tuple[str, float]:
+        return await victims.paused_in_a_job(target, self._choose)
 
 
 class PauseLeader(_Pause):
@@ -105,19 +111,13 @@ class PauseReplica(_Pause):
 
 
 class PauseWorker(_Pause):
-    """A replica in the midst of a job. Who ended its job before the signal came goes on at once, and another is tried;
-    where jobs are too short for that, somebody without one is paused, and the proof says so."""
+    """A replica in the midst of a job."""
 
     def __init__(self, nth: int = 0) -> None:
         super().__init__("SIGSTOP a worker", "replica-pause", victims.worker(nth))
 
-    async def _stop(self, target: Target) -> tuple[float, int]:
-        give_up_at = time.monotonic() + victims.WORK_SECONDS
-        while True:
-            struck_at, claims = await super()._stop(target)
-            if claims or time.monotonic() > give_up_at:
-                return struck_at, claims
-            await target.signal(self._paused, "CONT")
+    async def _catch(self, target: Target) -> tuple[str, float]:
+        return await victims.paused_in_a_job(target, self._choose)
 
 
 class Roll:

@@ -11,6 +11,7 @@ Choice = Callable[[Target], Awaitable[str]]
 
 WORK_SECONDS = 5.0  # how long a worker is waited for; jobs are short
 WORK_POLL_SECONDS = 0.01
+CATCH_SECONDS = 2.0  # how long it is tried to pause one before its job is done
 
 _WORKING = """
     SELECT split_part(worker_id, '/', 1) AS replica, count(*) AS jobs
@@ -63,3 +64,23 @@ async def claims_of(target: Target, replica: str) -> int:
     """Jobs whose claims this replica holds, alive or not."""
     rows = await target.sql(_WORKING)
     return next((int(row["jobs"]) for row in rows if row["replica"] == replica), 0)
+
+
+async def paused_in_a_job(target: Target, choose: Choice) -> tuple[str, float]:
+    """Pauses a replica that holds the claim of a job; its name, and when that was (`time.time()`).
+
+    Who was done before the signal came goes on at once, and another is tried. Where jobs are too short for that, the
+    last one stays paused, without a claim.
+    """
+    give_up_at = time.monotonic() + CATCH_SECONDS
+    while True:
+        name, struck_at = await choose(target), time.time()
+        await target.signal(name, "STOP")
+        caught = False
+        try:
+            caught = bool(await claims_of(target, name)) or time.monotonic() > give_up_at
+        finally:
+            if not caught:
+                await target.signal(name, "CONT")
+        if caught:
+            return name, struck_at
