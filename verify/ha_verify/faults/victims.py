@@ -11,6 +11,7 @@ Choice = Callable[[Target], Awaitable[str]]
 
 WORK_SECONDS = 5.0  # how long a worker is waited for; jobs are short
 WORK_POLL_SECONDS = 0.01
+LEAD_POLL_SECONDS = 0.1
 CATCH_SECONDS = 2.0  # how long it is tried to pause one before its job is done
 
 _WORKING = """
@@ -20,11 +21,19 @@ _WORKING = """
 
 
 async def leader(target: Target) -> str:
-    """Raises `FaultFailed` where nobody leads."""
-    name = await target.leader()
-    if name is None:
-        raise FaultFailed("nobody leads")
-    return name
+    """Whoever leads and runs: one that was just ended may be told for a moment, or nobody.
+
+    Raises `FaultFailed` where that lasts.
+    """
+    give_up_at = time.monotonic() + target.timing.lease + target.timing.retry
+    while True:
+        name = await target.leader()
+        running = [each.name for each in await target.replicas() if each.running]
+        if name in running:
+            return str(name)
+        if time.monotonic() > give_up_at:
+            raise FaultFailed(f"{name or 'nobody'} leads, and {', '.join(running) or 'nobody'} runs")
+        await asyncio.sleep(LEAD_POLL_SECONDS)
 
 
 def follower(nth: int = 0) -> Choice:
