@@ -43,7 +43,7 @@ def test_a_stall_shows_in_the_percentiles_and_fails_the_gate(serving: ReplicaPro
     strict, easy = tmp_path / "strict.yaml", tmp_path / "easy.yaml"
     strict.write_text(EASY.replace("p99_seconds_max: 60.0", "p99_seconds_max: 3.0"))
     easy.write_text(EASY)
-    run = start(serving, strict, tmp_path / "stalled", seconds=20)
+    run = start(serving, strict, tmp_path / "stalled", seconds=30)  # the stall is over by then
     wait_until(lambda: requests_served(serving) > 50, what="load")
     serving.signal(signal.SIGSTOP)
     try:
