@@ -35,15 +35,16 @@ def beat(
     schema_head: int,
     url: str | None,
     ready: bool,
-) -> None:
-    """Registers the replica, or says that it is still there."""
+) -> datetime:
+    """Registers the replica, or says that it is still there; returns when, by the database clock."""
     now = session.dialect.now
-    session.execute(
+    seen_at = session.scalar(
         f"""
         INSERT INTO replicas (id, name, server_version, schema_head, url, ready, started_at, last_seen_at)
         VALUES (%(id)s, %(name)s, %(server_version)s, %(schema_head)s, %(url)s, %(ready)s, {now}, {now})
         ON CONFLICT (id) DO UPDATE
         SET ready = excluded.ready, url = excluded.url, last_seen_at = excluded.last_seen_at
+        RETURNING last_seen_at
         """,
         id=id,
         name=name,
@@ -52,6 +53,15 @@ def beat(
         url=url,
         ready=ready,
     )
+    beaten_at: datetime = session.dialect.to_datetime(seen_at)
+    return beaten_at
+
+
+def last_seen(session: Session, id: str) -> datetime | None:
+    """What the latest `beat` returned of those that this database has; None if it has none."""
+    seen_at = session.scalar("SELECT last_seen_at FROM replicas WHERE id = %(id)s", id=id)
+    found: datetime | None = session.dialect.to_datetime(seen_at)
+    return found
 
 
 def remove(session: Session, id: str) -> None:
