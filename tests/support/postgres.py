@@ -133,7 +133,7 @@ class StandbyServer(PostgresServer):
 
     def __init__(self, primary: PostgresServer) -> None:
         self._primary = primary
-        super().__init__()
+        super().__init__(settings=primary._settings)
 
     def _make_data(self) -> None:
         source = f"host=127.0.0.1 port={self._primary.port} user=postgres"
