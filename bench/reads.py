@@ -66,7 +66,12 @@ def compare(server: PostgresServer, *, requests: int, rounds: int, commits: int)
 def _visible(dsn: str, standby_dsn: str, *, commits: int) -> dict[str, float]:
     """Milliseconds from the acknowledgement of a commit to its first sight on the standby, one commit at a time."""
     seconds = []
-    with pool(dsn) as primary, pool(standby_dsn) as standby, primary.session() as writes, standby.session() as reads:
+    with (
+        pool(dsn) as primary,
+        pool(standby_dsn, read_only=True) as standby,
+        primary.session() as writes,
+        standby.session() as reads,
+    ):
         writes.execute("CREATE TABLE bench_commits (number int PRIMARY KEY)")
         wait_until(lambda: reads.scalar("SELECT to_regclass('bench_commits')"), what="the table on the standby")
         for number in range(commits):

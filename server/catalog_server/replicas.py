@@ -8,6 +8,7 @@ be exclusive is decided by this table.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from catalog_server.db import Session
 
@@ -26,6 +27,11 @@ class Replica:
     last_seen_at: datetime | None
 
 
+def read_clock(session: Session) -> Any:
+    """The database clock at this moment, in the form that it is stored in."""
+    return session.scalar(f"SELECT {session.dialect.now}")
+
+
 def beat(
     session: Session,
     *,
@@ -35,16 +41,17 @@ def beat(
     schema_head: int,
     url: str | None,
     ready: bool,
-) -> datetime:
-    """Registers the replica, or says that it is still there; returns when, by the database clock."""
+    seen_at: Any = None,
+) -> None:
+    """Registers the replica, or says that it is still there: now, or at what `read_clock` has just returned."""
     now = session.dialect.now
-    seen_at = session.scalar(
+    session.execute(
         f"""
         INSERT INTO replicas (id, name, server_version, schema_head, url, ready, started_at, last_seen_at)
-        VALUES (%(id)s, %(name)s, %(server_version)s, %(schema_head)s, %(url)s, %(ready)s, {now}, {now})
+        VALUES (%(id)s, %(name)s, %(server_version)s, %(schema_head)s, %(url)s, %(ready)s, {now},
+                COALESCE(%(seen_at)s, {now}))
         ON CONFLICT (id) DO UPDATE
         SET ready = excluded.ready, url = excluded.url, last_seen_at = excluded.last_seen_at
-        RETURNING last_seen_at
         """,
         id=id,
         name=name,
@@ -52,16 +59,13 @@ def beat(
         schema_head=schema_head,
         url=url,
         ready=ready,
+        seen_at=seen_at,
     )
-    beaten_at: datetime = session.dialect.to_datetime(seen_at)
-    return beaten_at
 
 
-def last_seen(session: Session, id: str) -> datetime | None:
-    """What the latest `beat` returned of those that this database has; None if it has none."""
-    seen_at = session.scalar("SELECT last_seen_at FROM replicas WHERE id = %(id)s", id=id)
-    found: datetime | None = session.dialect.to_datetime(seen_at)
-    return found
+def last_seen(session: Session, id: str) -> Any:
+    """The time of the latest `beat` that this database has, in the form that it is stored in; None if it has none."""
+    return session.scalar("SELECT last_seen_at FROM replicas WHERE id = %(id)s", id=id)
 
 
 def remove(session: Session, id: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from typing import Any
 
 from catalog_server import replicas
 from catalog_server.db import Database, Session
@@ -84,6 +84,8 @@ def _pool(dsn: str, purpose: str, *, read_only: bool = False) -> Database:
     )
 
 
-def write_row(session: Session) -> datetime:
+def write_row(session: Session, seen_at: Any) -> None:
     """The server's row, as its heartbeat."""
-    return replicas.beat(session, id="server/1", name="s", server_version="1", schema_head=2, url=None, ready=True)
+    replicas.beat(
+        session, id="server/1", name="s", server_version="1", schema_head=2, url=None, ready=True, seen_at=seen_at
+    )

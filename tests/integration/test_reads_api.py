@@ -14,7 +14,7 @@ import pytest
 from catalog_server.db import Database
 from catalog_server.reads import Reads, Token
 from integration.api import BASE, ApiServer
-from integration.conftest import CATALOG, StartReplica
+from integration.conftest import CATALOG, SOURCES
 from integration.reads_pair import Pair
 from integration.test_api_client import fill
 from support.postgres import PostgresServer, wait_until
@@ -131,14 +131,33 @@ def pair() -> Iterator[Pair]:
     pair.primary.stop()
 
 
-@pytest.fixture
-def served(pair: Pair, start_replica: StartReplica) -> ReplicaProcess:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a sources file of one source with twelve models."""
+    folder = tmp_path_factory.mktemp("reads")
+    (folder / "catalog.yaml").write_text(CATALOG)
+    (folder / "sources.yaml").write_text(SOURCES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(pair: Pair, folder: Path) -> Iterator[ReplicaProcess]:
     """A server that reads from the standby by now."""
-    server = start_replica("reader", pair.primary.dsn(), read_dsn=pair.standby.dsn(), read_staleness_seconds="1")
-    server.wait_until_ready()
-    wait_until(lambda: reads_from(server, "standby"), what="a read from the standby")
-    wait_until(lambda: len(models(server)) == 12, what="the catalog on the standby")
-    return server
+    server = ReplicaProcess(
+        "reader",
+        pair.primary.dsn(),
+        folder,
+        sources_file=str(folder / "sources.yaml"),
+        read_dsn=pair.standby.dsn(),
+        read_staleness_seconds="1",
+    )
+    try:
+        server.wait_until_ready()
+        wait_until(lambda: reads_from(server, "standby"), what="a read from the standby")
+        wait_until(lambda: len(models(server)) == 12, what="the catalog on the standby")
+        yield server
+    finally:
+        server.kill()
 
 
 def models(server: ReplicaProcess, token: str | None = None) -> list[str]:
@@ -159,9 +178,9 @@ def reads_from(server: ReplicaProcess, where: str) -> bool:
     return counted(server, where) > before
 
 
-def test_a_client_sees_what_its_refresh_has_read(pair: Pair, served: ReplicaProcess, sources_file: Path) -> None:
+def test_a_client_sees_what_its_refresh_has_read(pair: Pair, served: ReplicaProcess, folder: Path) -> None:
     pair.standby.execute("SELECT pg_wal_replay_pause()")
-    (sources_file.parent / "catalog.yaml").write_text(CATALOG.replace("model-00", "renamed"))
+    (folder / "catalog.yaml").write_text(CATALOG.replace("model-00", "renamed"))
     _, job, token = ask(served.url + REFRESH, method="POST")
 
     def finished() -> str:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from typing import Any
 from unittest.mock import Mock
 
 import peewee
@@ -118,6 +118,20 @@ async def test_heartbeats_that_are_not_written_make_the_standby_stale(server: Re
     assert await server.reads_from() == "primary"
 
 
+async def test_a_heartbeat_is_known_as_soon_as_it_can_be_seen(pair: Pair, server: ReadingServer) -> None:
+    await server.beat_and_catch_up()
+    loop = asyncio.get_running_loop()
+    seen = []
+
+    def write_and_read_before_the_answer(session: Session, seen_at: Any) -> None:
+        write_row(session, seen_at)
+        pair.wait_until_caught_up()
+        seen.append(asyncio.run_coroutine_threadsafe(server.reads_from(), loop).result(10))
+
+    await server.standby.beat(server.primary_pool, write_and_read_before_the_answer)
+    assert seen == ["standby"]
+
+
 async def test_another_server_s_heartbeat_says_nothing_of_this_one_s(pair: Pair, server: ReadingServer) -> None:
     other = ReadingServer(pair)
     await other.beat_and_catch_up()
@@ -146,12 +160,11 @@ async def test_what_is_committed_just_after_a_heartbeat_is_not_taken_for_part_of
 ) -> None:
     await server.beat_and_catch_up()
 
-    def beat_replay_and_write(session: Session) -> datetime:
-        stored = write_row(session)
+    def beat_replay_and_write(session: Session, seen_at: Any) -> None:
+        write_row(session, seen_at)
         pair.wait_until_caught_up()
         pair.standby.execute("SELECT pg_wal_replay_pause()")
         session.execute(WRITE)
-        return stored
 
     await server.standby.beat(server.primary_pool, beat_replay_and_write)
     token = await server.reads.token()

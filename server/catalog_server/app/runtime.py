@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -169,8 +168,8 @@ class Runtime:
     async def _register(self) -> None:
         checks = await self.checks()
 
-        def beat(session: Session) -> datetime:
-            return replicas.beat(
+        def beat(session: Session, seen_at: Any = None) -> None:
+            replicas.beat(
                 session,
                 id=self.identity,
                 name=self.settings.replica_name,
@@ -178,6 +177,7 @@ class Runtime:
                 schema_head=server_head(),
                 url=self.url,
                 ready=all(check.ok for check in checks.values()),
+                seen_at=seen_at,
             )
 
         if self.standby is None:

@@ -5,8 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from catalog_server import replicas
 from catalog_server.db import Database, DatabaseUnavailable, DeadlineExceeded, Session
@@ -34,9 +33,9 @@ class Unfit(Exception):
 class Standby:
     """One address of streaming replicas, judged at every read.
 
-    `beat` stores this process's row in the table of running replicas (the servers') on the primary. Nobody else writes
-    that row, so whatever value the standby shows in it tells which of the beats it has replayed; and since commits are
-    replayed in their order, what else it has.
+    `beat` writes a time into this process's row in the table of running replicas (the servers') on the primary. Nobody
+    else writes that row, so the time that the standby shows in it tells which of the beats it has replayed; and since
+    commits are replayed in their order, what else it has.
     """
 
     def __init__(
@@ -60,16 +59,19 @@ class Standby:
         """Longest pause between two calls of `beat`."""
         return self._staleness_seconds / HEARTBEATS_IN_BOUND
 
-    async def beat(self, primary: Database, write: Callable[[Session], datetime]) -> None:
-        """Runs `write`, which stores the next heartbeat and returns the stored value. Errors pass through."""
+    async def beat(self, primary: Database, write: Callable[[Session, Any], None]) -> None:
+        """Has `write` store the next heartbeat, a time of the database's clock. Errors pass through."""
         begun_at = self._clock()  # and not a moment later: what is committed from here on may be missing
 
-        def position_then_write(session: Session) -> tuple[datetime, Heartbeat]:
-            # In this order: whoever shows the heartbeat has replayed the log up to the position.
+        def note_then_write(session: Session) -> None:
+            # In this order: who shows the heartbeat has replayed the log up to the position, and it may be shown
+            # before this process is told that it is written.
             position = current_position(session)
-            return write(session), Heartbeat(begun_at, position)
+            seen_at = replicas.read_clock(session)
+            self._heartbeats.add(seen_at, Heartbeat(begun_at, position))
+            write(session, seen_at)
 
-        self._heartbeats.add(*await primary.run(position_then_write))
+        await primary.run(note_then_write)
 
     async def run(self, work: Callable[[Session], T], token: Token | None) -> T:
         """What the work reads on the standby. Raises `Unfit`, and nothing else: the primary tells other errors."""
