@@ -8,7 +8,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from bench import http, jobs, leadership, pgbench
+from bench import http, jobs, leadership, pgbench, reads
 from bench.processes import ROOT, postgres
 
 
@@ -36,8 +36,10 @@ def main(json_file: Path, quick: bool, seed: int) -> None:
         terms = leadership.fail_over(server, kills=kills, seed=seed)
         _say("the API against a bare handler")
         api = http.compare(server, requests=2000 // scale, rounds=2 if quick else 5)
+        _say("the API on a standby against the API on the primary")
+        standby = reads.compare(server, requests=2000 // scale, rounds=2 if quick else 5, commits=1000 // scale)
     figures = {"drain_one": one, "drain_three": three, "pgbench": raw, "pickup": pickup, "rescue": rescue}
-    figures |= {"leadership": terms, "http": api}
+    figures |= {"leadership": terms, "http": api, "reads": standby}
     json_file.parent.mkdir(parents=True, exist_ok=True)
     machine = {"python": platform.python_version(), "machine": platform.machine()}
     json_file.write_text(json.dumps({"machine": machine, "quick": quick} | figures, indent=2) + "\n")
@@ -88,6 +90,29 @@ def _rows(figures: dict[str, dict[str, Any]]) -> list[tuple[str, str, str, str]]
             f"bare handler: {bare['p99_ms']:.1f} ms",
             f"{api['p99_ratio']:.2f} (API : bare)",
         ),
+        *_reads_rows(figures["reads"]),
+    ]
+
+
+def _reads_rows(reads: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    standby, primary, visible = reads["standby"], reads["primary"], reads["visible"]
+    return [
+        (
+            f"GET /models from a standby, {reads['concurrency']} clients",
+            f"{standby['requests_per_second']:,.0f} requests/s",
+            f"from the primary: {primary['requests_per_second']:,.0f} requests/s",
+            f"{reads['throughput_ratio']:.2f} (standby : primary)",
+        ),
+        (
+            "GET /models from a standby, p99",
+            f"{standby['p99_ms']:.1f} ms",
+            f"from the primary: {primary['p99_ms']:.1f} ms",
+            f"{reads['p99_ratio']:.2f} (standby : primary)",
+        ),
+        *[
+            (f"commit to its sight on the standby, {name}", f"{visible[f'{name}_ms']:.2f} ms", "", "")
+            for name in ("p50", "p99", "max")
+        ],
     ]
 
 

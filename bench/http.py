@@ -36,8 +36,8 @@ def compare(server: PostgresServer, *, requests: int, rounds: int) -> dict[str, 
             wait_until(lambda: _answers(bare_url), what="the bare handler")
             api_runs, bare_runs = [], []
             for _ in range(rounds + 1):  # the first round warms up
-                api_runs.append(_load(replica.url + PATH, requests))
-                bare_runs.append(_load(bare_url, requests))
+                api_runs.append(load(replica.url + PATH, requests))
+                bare_runs.append(load(bare_url, requests))
         finally:
             bare.kill()
             bare.wait()
@@ -46,8 +46,8 @@ def compare(server: PostgresServer, *, requests: int, rounds: int) -> dict[str, 
         "requests": requests,
         "concurrency": CONCURRENCY,
         "rounds": rounds,
-        "api": _median(api_runs[1:]),
-        "bare": _median(bare_runs[1:]),
+        "api": median(api_runs[1:]),
+        "bare": median(bare_runs[1:]),
         "throughput_ratio": statistics.median(
             bare["requests_per_second"] / api["requests_per_second"]
             for api, bare in zip(api_runs[1:], bare_runs[1:], strict=True)
@@ -58,7 +58,7 @@ def compare(server: PostgresServer, *, requests: int, rounds: int) -> dict[str, 
     }
 
 
-def _load(url: str, requests: int) -> dict[str, float]:
+def load(url: str, requests: int) -> dict[str, float]:
     result = subprocess.run(
         [sys.executable, "-m", "bench.load", url, str(requests), str(CONCURRENCY)],
         cwd=ROOT,
@@ -70,7 +70,7 @@ def _load(url: str, requests: int) -> dict[str, float]:
     return measured
 
 
-def _median(runs: list[dict[str, float]]) -> dict[str, float]:
+def median(runs: list[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 

@@ -36,9 +36,11 @@ def migrated(server: PostgresServer) -> Iterator[str]:
 
 
 @contextmanager
-def pool(dsn: str) -> Iterator[Database]:
+def pool(dsn: str, *, read_only: bool = False) -> Iterator[Database]:
     """A pool for the measurement's own statements."""
-    database = Database(dsn, purpose="bench", size=1, deadline_seconds=120, connect_timeout_seconds=5)
+    database = Database(
+        dsn, purpose="bench", size=1, deadline_seconds=120, connect_timeout_seconds=5, read_only=read_only
+    )
     try:
         yield database
     finally:

@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 ENV_PREFIX = "CATALOG_"
 CONFIG_FILE_VARIABLE = f"{ENV_PREFIX}CONFIG_FILE"
-SECRET_FIELDS = ("database_dsn", "migrations_dsn", "auth_secret")
+SECRET_FIELDS = ("database_dsn", "migrations_dsn", "read_dsn", "auth_secret")
 FIXED_FIELDS = ("http_host", "http_port", "replica_name", "log_level")  # a change needs a new process
 
 # Kubernetes puts addresses of Services into the environment of every pod; a Service whose name begins with
@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     )
     migrations_dsn: Annotated[SecretStr | None, AfterValidator(_postgresql_dsn)] = Field(
         None, description="Direct PostgreSQL URI for migrations where database_dsn goes through a pooler"
+    )
+    read_dsn: Annotated[SecretStr | None, AfterValidator(_postgresql_dsn)] = Field(
+        None, description="PostgreSQL URI of a streaming replica that answers catalog reads while it is fresh"
+    )
+    read_staleness_seconds: float = Field(
+        5.0, ge=1, le=600, description="Catalog reads see a state that is at most so old, or the primary's"
     )
     database_pool_size: int = Field(4, ge=1, le=64, description="Connections that serve HTTP requests")
     database_deadline_seconds: Seconds = Field(5.0, description="Client-side deadline of every database call")
@@ -184,6 +190,11 @@ class Settings(BaseSettings):
                 "leadership_retry_seconds: 1.2 x retry is not shorter than leadership_renew_deadline_seconds "
                 f"({self.leadership_renew_deadline_seconds:g})",
                 "Keep lease > renew deadline > 1.2 x retry; the defaults are 15, 10 and 2",
+            )
+        if self.read_dsn is not None and self.is_sqlite:
+            raise _refuse(
+                "read_dsn: database_dsn is a SQLite file, which no other database follows",
+                "Leave read_dsn out, or use PostgreSQL for both",
             )
         if self.state_configmap is not None and self.leadership_backend != "kubernetes":
             raise _refuse(

@@ -8,6 +8,7 @@ be exclusive is decided by this table.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from catalog_server.db import Session
 
@@ -26,6 +27,11 @@ class Replica:
     last_seen_at: datetime | None
 
 
+def read_clock(session: Session) -> Any:
+    """The database clock at this moment, in the form that it is stored in."""
+    return session.scalar(f"SELECT {session.dialect.now}")
+
+
 def beat(
     session: Session,
     *,
@@ -35,13 +41,15 @@ def beat(
     schema_head: int,
     url: str | None,
     ready: bool,
+    seen_at: Any = None,
 ) -> None:
-    """Registers the replica, or says that it is still there."""
+    """Registers the replica, or says that it is still there: now, or at what `read_clock` has just returned."""
     now = session.dialect.now
     session.execute(
         f"""
         INSERT INTO replicas (id, name, server_version, schema_head, url, ready, started_at, last_seen_at)
-        VALUES (%(id)s, %(name)s, %(server_version)s, %(schema_head)s, %(url)s, %(ready)s, {now}, {now})
+        VALUES (%(id)s, %(name)s, %(server_version)s, %(schema_head)s, %(url)s, %(ready)s, {now},
+                COALESCE(%(seen_at)s, {now}))
         ON CONFLICT (id) DO UPDATE
         SET ready = excluded.ready, url = excluded.url, last_seen_at = excluded.last_seen_at
         """,
@@ -51,7 +59,13 @@ def beat(
         schema_head=schema_head,
         url=url,
         ready=ready,
+        seen_at=seen_at,
     )
+
+
+def last_seen(session: Session, id: str) -> Any:
+    """The time of the latest `beat` that this database has, in the form that it is stored in; None if it has none."""
+    return session.scalar("SELECT last_seen_at FROM replicas WHERE id = %(id)s", id=id)
 
 
 def remove(session: Session, id: str) -> None:

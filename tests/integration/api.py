@@ -17,6 +17,7 @@ from catalog_server.http.context import DRAINING, SERVICES, Services, ServicesHo
 from catalog_server.http.health import READINESS, Check, Checks
 from catalog_server.http.routes import make_application
 from catalog_server.jobs import Queue
+from catalog_server.reads import Reads
 
 BASE = "/api/model_catalog/v1alpha1"
 
@@ -24,11 +25,12 @@ BASE = "/api/model_catalog/v1alpha1"
 class ApiServer:
     """Serves the given database until `stop`."""
 
-    def __init__(self, database: Database | None, dsn: str, **settings: Any) -> None:
+    def __init__(self, database: Database | None, dsn: str, *, reads: Reads | None = None, **settings: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._holder = ServicesHolder()
         if database is not None:
-            self._holder.current = Services(Settings(database_dsn=dsn, **settings), database, Queue())
+            current = Services(Settings(database_dsn=dsn, **settings), database, Queue(), reads or Reads(database))
+            self._holder.current = current
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), name="api-server")
         self._thread.start()

@@ -42,8 +42,11 @@ class PostgresServer:
             os.chown(self._root, account.pw_uid, account.pw_gid)
         self.data = self._root / "data"
         self._settings = {"fsync": "off", "max_connections": "200", "shared_buffers": "128MB"} | (settings or {})
-        self._run(["initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync"])
+        self._make_data()
         self.start()
+
+    def _make_data(self) -> None:
+        self._run(["initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync"])
 
     def start(self) -> None:
         options = [f"-h 127.0.0.1 -p {self.port} -k {self._root}"]
@@ -63,9 +66,14 @@ class PostgresServer:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def crash(self) -> None:
+        """Until `start`, nothing listens; clients are cut off without a word."""
+        self._run(["pg_ctl", "-D", self.data, "-w", "-m", "immediate", "stop"])
+
     def stop(self) -> None:
         self.resume()
-        self._run(["pg_ctl", "-D", self.data, "-w", "-m", "immediate", "stop"])
+        if (self.data / "postmaster.pid").exists():
+            self.crash()
         shutil.rmtree(self._root, ignore_errors=True)
 
     def dsn(self, database: str = "postgres", *, port: int | None = None) -> str:
@@ -118,6 +126,33 @@ class PostgresServer:
             if result.returncode:
                 output.seek(0)
                 raise RuntimeError(f"{program} failed: {output.read()}")
+
+
+class StandbyServer(PostgresServer):
+    """A streaming replica of another server, taken from it as it is now."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        self._primary = primary
+        super().__init__(settings=primary._settings)
+
+    def _make_data(self) -> None:
+        source = f"host=127.0.0.1 port={self._primary.port} user=postgres"
+        self._run(["pg_basebackup", "-d", source, "-D", self.data, "-R", "-X", "stream", "-c", "fast", "--no-sync"])
+
+    def cut_off(self) -> None:
+        """Nothing comes from the primary any more; what has come is served."""
+        self._follow("")
+        wait_until(lambda: not self.execute("SELECT 1 FROM pg_stat_wal_receiver"), what="the end of streaming")
+
+    def follow_again(self) -> None:
+        self._follow(f"host=127.0.0.1 port={self._primary.port} user=postgres")
+
+    def promote(self) -> None:
+        self.execute("SELECT pg_promote()")
+
+    def _follow(self, source: str) -> None:
+        self.execute(f"ALTER SYSTEM SET primary_conninfo = '{source}'")
+        self.execute("SELECT pg_reload_conf()")
 
 
 def wait_until(condition, *, seconds: float = 30.0, what: str = "the condition"):  # type: ignore[no-untyped-def]

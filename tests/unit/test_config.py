@@ -58,6 +58,33 @@ def test_a_secret_is_read_from_its_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_settings().database_dsn.get_secret_value() == DSN
 
 
+def test_the_address_for_reads_is_a_secret_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().read_dsn is None
+    (tmp_path / "dsn").write_text("postgresql://reader:hunter2@standby/catalog\n")
+    monkeypatch.setenv("CATALOG_READ_DSN_FILE", str(tmp_path / "dsn"))
+    settings = load_settings()
+    assert settings.read_dsn is not None
+    assert settings.read_dsn.get_secret_value() == "postgresql://reader:hunter2@standby/catalog"
+    assert "hunter2" not in str(settings)
+
+
+def test_reads_from_a_standby_of_a_sqlite_file_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CATALOG_DATABASE_DSN", "sqlite:///catalog.db")
+    monkeypatch.setenv("CATALOG_READ_DSN", "postgresql://reader:hunter2@standby/catalog")
+    (problem,) = problems()
+    assert (problem.field, problem.value) == ("read_dsn", "(secret)")
+    assert "SQLite" in problem.message
+    assert "Leave read_dsn out" in problem.remedy
+
+
+@pytest.mark.parametrize(("name", "value"), [("read_dsn", "sqlite:///x.db"), ("read_staleness_seconds", "0.5")])
+def test_a_wrong_setting_of_reads_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"CATALOG_{name.upper()}", value)
+    (problem,) = problems()
+    assert problem.field == name
+    assert problem.remedy
+
+
 def test_a_secret_given_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dsn").write_text(DSN)
     monkeypatch.setenv("CATALOG_DATABASE_DSN_FILE", str(tmp_path / "dsn"))

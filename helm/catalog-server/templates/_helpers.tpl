@@ -91,6 +91,10 @@ seccompProfile:
 - name: CATALOG_MIGRATIONS_DSN_FILE
   value: /etc/catalog-server/database/migrations_dsn
 {{- end }}
+{{- if .Values.externalDatabase.readDsnKey }}
+- name: CATALOG_READ_DSN_FILE
+  value: /etc/catalog-server/database/read_dsn
+{{- end }}
 {{- end }}
 
 {{- define "catalog-server.databaseVolume" -}}
@@ -102,5 +106,8 @@ seccompProfile:
       - {key: {{ include "catalog-server.dsnKey" . }}, path: database_dsn}
 {{- with .Values.externalDatabase.migrationsDsnKey }}
       - {key: {{ . }}, path: migrations_dsn}
+{{- end }}
+{{- with .Values.externalDatabase.readDsnKey }}
+      - {key: {{ . }}, path: read_dsn}
 {{- end }}
 {{- end }}

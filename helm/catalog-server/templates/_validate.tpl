@@ -19,6 +19,9 @@
 {{- if and $values.postgresql.enabled $values.externalDatabase.migrationsDsnKey }}
 {{- fail (printf "externalDatabase.migrationsDsnKey = %s: the trial database has no pooler before it. Leave it out, or name externalDatabase.existingSecret" $values.externalDatabase.migrationsDsnKey) }}
 {{- end }}
+{{- if and $values.postgresql.enabled $values.externalDatabase.readDsnKey }}
+{{- fail (printf "externalDatabase.readDsnKey = %s: the trial database has no replica to read from. Leave it out, or name externalDatabase.existingSecret" $values.externalDatabase.readDsnKey) }}
+{{- end }}
 {{- if and $values.postgresql.enabled (eq $values.migrations.mode "job") }}
 {{- fail "migrations.mode = job: the hook runs before the trial database is there. Set migrations.mode=replicas, or name externalDatabase.existingSecret" }}
 {{- end }}
@@ -35,7 +38,7 @@
 {{- $external := .Values.externalDatabase }}
 {{- with (lookup "v1" "Secret" .Release.Namespace $external.existingSecret).data }}
 {{- $data := . }}
-{{- range $field := list "dsnKey" "migrationsDsnKey" }}
+{{- range $field := list "dsnKey" "migrationsDsnKey" "readDsnKey" }}
 {{- $key := index $external $field }}
 {{- if and $key (not (hasKey $data $key)) }}
 {{- fail (printf "externalDatabase.%s = %s: the Secret %s has the keys %s. Name the one that holds the address" $field $key $external.existingSecret (keys $data | sortAlpha | join ", ")) }}
@@ -100,7 +103,7 @@
 {{- end }}
 
 {{- define "catalog-server.validateSettings" -}}
-{{- $elsewhere := dict "database_dsn" "externalDatabase.existingSecret" "migrations_dsn" "externalDatabase.migrationsDsnKey" "auth_secret" "auth.existingSecret" "drain_seconds" "drainSeconds" "migrations" "migrations.mode" "sources_file" "sources" "state_configmap" "state.enabled" "leadership_backend" "leadership.backend" "http_port" "service.port" }}
+{{- $elsewhere := dict "database_dsn" "externalDatabase.existingSecret" "migrations_dsn" "externalDatabase.migrationsDsnKey" "read_dsn" "externalDatabase.readDsnKey" "auth_secret" "auth.existingSecret" "drain_seconds" "drainSeconds" "migrations" "migrations.mode" "sources_file" "sources" "state_configmap" "state.enabled" "leadership_backend" "leadership.backend" "http_port" "service.port" }}
 {{- range $name, $field := $elsewhere }}
 {{- if hasKey $.Values.settings $name }}
 {{- fail (printf "settings.%s: the chart sets it. Remove it, and use %s" $name $field) }}

@@ -13,6 +13,7 @@ from catalog_server.app.readiness import Readiness
 from catalog_server.app.schema import SchemaKeeper
 from catalog_server.catalog.refresh import RefreshHandler
 from catalog_server.config import Settings
+from catalog_server.db import Session
 from catalog_server.http.context import Services
 from catalog_server.http.health import Checks
 from catalog_server.jobs import Handler, Listener, Queue, Rescuer, RetryPolicy, Worker
@@ -20,6 +21,7 @@ from catalog_server.kubernetes import StateStore
 from catalog_server.leadership import Election, Elector, Fence, LeaseBackend, Term, Timing, make_backend
 from catalog_server.migrations import server_head
 from catalog_server.probes import ProbeHandler
+from catalog_server.reads import Reads, Standby
 from catalog_server.singletons import Loop, run_loops
 from catalog_server.singletons.cleanup import Cleanup
 from catalog_server.singletons.record_state import RecordState
@@ -43,7 +45,8 @@ class Runtime:
         self.pools = Pools(settings)
         self.queue = Queue()
         self.fence = Fence(settings.leadership_lease_name)
-        self.services = Services(settings, self.pools.api, self.queue)
+        self.standby = self._make_standby()
+        self.services = Services(settings, self.pools.api, self.queue, Reads(self.pools.api, self.standby))
         self.schema = SchemaKeeper(settings, self.identity)
         self.readiness = Readiness(self.pools.health, self.schema)
         self.worker = self._make_worker()
@@ -55,6 +58,11 @@ class Runtime:
         self.state: StateStore | None = None
         self.elector: Elector | None = None
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _make_standby(self) -> Standby | None:
+        if self.pools.reads is None:
+            return None
+        return Standby(self.pools.reads, identity=self.identity, staleness_seconds=self.settings.read_staleness_seconds)
 
     def _make_worker(self) -> Worker:
         settings = self.settings
@@ -100,6 +108,8 @@ class Runtime:
         await self.schema.prepare()  # waits for the database and for migrations as long as it takes
         settings = self.settings
         self._spawn(self._beat(), "replica-beat")
+        if self.standby is not None:
+            self._spawn(self.standby.watch(), "standby-watch")
         if settings.jobs_concurrency:
             await self.worker.start()
             self._spawn(self.rescuer.run(), "rescuer")
@@ -144,18 +154,22 @@ class Runtime:
         await run_loops(loops, term)
 
     async def _beat(self) -> None:
-        """Keeps this replica's row fresh; three beats fit into the time-out."""
+        """Keeps this replica's row fresh; three beats fit into the time-out, and five into a standby's bound."""
+        pause_seconds = self.settings.replica_timeout_seconds / 4
+        if self.standby is not None:
+            pause_seconds = min(pause_seconds, self.standby.heartbeat_seconds)
         while True:
             try:
                 await self._register()
             except Exception as error:
                 log.warning("could not say that this replica is alive: %s", error)
-            await asyncio.sleep(self.settings.replica_timeout_seconds / 4)
+            await asyncio.sleep(pause_seconds)
 
     async def _register(self) -> None:
         checks = await self.checks()
-        await self.pools.health.run(
-            lambda session: replicas.beat(
+
+        def beat(session: Session, seen_at: Any = None) -> None:
+            replicas.beat(
                 session,
                 id=self.identity,
                 name=self.settings.replica_name,
@@ -163,8 +177,13 @@ class Runtime:
                 schema_head=server_head(),
                 url=self.url,
                 ready=all(check.ok for check in checks.values()),
+                seen_at=seen_at,
             )
-        )
+
+        if self.standby is None:
+            await self.pools.health.run(beat)
+        else:
+            await self.standby.beat(self.pools.health, beat)
 
     async def stop(self) -> None:
         """Workers first, then the lease, then the pools. Bounded by `shutdown_grace_seconds` and deadlines."""

@@ -19,21 +19,23 @@ SQLITE_RETRY_SECONDS = 0.02
 
 
 class PostgresqlDatabase(peewee.PostgresqlDatabase):
-    """Peewee on psycopg2 with client-side deadlines and a search for the read-write host.
+    """Peewee on psycopg2 with client-side deadlines and a search for the read-write host, or another `wanted` one.
 
     libpq tries the hosts of a DSN in order, but without a bound per host when it is driven asynchronously, as
     it must be for deadlines. So the hosts are tried here, each within `connect_timeout_seconds`, beginning
     with the one that answered last.
     """
 
-    def __init__(self, dsn: str, *, connect_timeout_seconds: float, options: dict[str, str]) -> None:
+    def __init__(
+        self, dsn: str, *, connect_timeout_seconds: float, options: dict[str, str], wanted: str = "read-write"
+    ) -> None:
         super().__init__(dsn, autoconnect=True)
         parameters = extensions.parse_dsn(dsn)
         hosts = parameters.pop("host", "").split(",")
         ports = parameters.pop("port", "5432").split(",")
         ports = ports * len(hosts) if len(ports) == 1 else ports
         self._hosts = list(zip(hosts, ports, strict=True))
-        self._parameters = {"target_session_attrs": "read-write"} | parameters | options
+        self._parameters = {"target_session_attrs": wanted} | parameters | options
         self._connect_timeout_seconds = connect_timeout_seconds
 
     def _connect(self) -> Any:
@@ -90,11 +92,12 @@ class SqliteDatabase(peewee.SqliteDatabase):
 
 
 def connect_lazily(
-    dsn: str, *, purpose: str, deadline_seconds: float, connect_timeout_seconds: float
+    dsn: str, *, purpose: str, deadline_seconds: float, connect_timeout_seconds: float, read_only: bool = False
 ) -> PostgresqlDatabase | SqliteDatabase:
     """The Peewee database for a DSN; it connects, per thread, on first use.
 
-    Raises `DatabaseUnavailable` if the DSN can not be understood.
+    With `read_only` any host will do unless the DSN says otherwise, and no statement can write, not even on a
+    host that takes writes. Raises `DatabaseUnavailable` if the DSN can not be understood.
     """
     if dsn.startswith("sqlite:"):
         return SqliteDatabase(sqlite_path(dsn), busy_timeout_seconds=deadline_seconds)
@@ -105,10 +108,16 @@ def connect_lazily(
         "options": (
             f"-c statement_timeout={int(deadline_seconds * 1000)}"
             f" -c idle_in_transaction_session_timeout={int(deadline_seconds * 1000)}"
+            f"{' -c default_transaction_read_only=on' if read_only else ''}"
         ),
     }
     try:
-        return PostgresqlDatabase(dsn, connect_timeout_seconds=connect_timeout_seconds, options=options)
+        return PostgresqlDatabase(
+            dsn,
+            connect_timeout_seconds=connect_timeout_seconds,
+            options=options,
+            wanted="any" if read_only else "read-write",
+        )
     except (psycopg2.ProgrammingError, ValueError) as error:
         # libpq's message may quote the DSN's password.
         reason = re.sub(r"\"[^\"]*\"", '"..."', " ".join(str(error).split()))

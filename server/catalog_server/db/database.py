@@ -70,7 +70,14 @@ class Database:
     """
 
     def __init__(
-        self, dsn: str, *, purpose: str, size: int, deadline_seconds: float, connect_timeout_seconds: float
+        self,
+        dsn: str,
+        *,
+        purpose: str,
+        size: int,
+        deadline_seconds: float,
+        connect_timeout_seconds: float,
+        read_only: bool = False,
     ) -> None:
         self.purpose = purpose
         self.deadline_seconds = deadline_seconds
@@ -81,6 +88,7 @@ class Database:
             purpose=purpose,
             deadline_seconds=deadline_seconds,
             connect_timeout_seconds=connect_timeout_seconds,
+            read_only=read_only,
         )
         self._threads = ThreadPoolExecutor(max_workers=size, thread_name_prefix=f"db-{purpose}")
         self._exit_barrier = threading.Barrier(size)

@@ -13,6 +13,7 @@ from catalog_server.catalog import queries
 from catalog_server.catalog.queries import Listing, Row
 from catalog_server.db import Session
 from catalog_server.db.models import is_storable
+from catalog_server.http.consistency import requested_token
 from catalog_server.http.context import services
 from catalog_server.http.errors import BadRequest, NotFound
 from catalog_server.http.paging import Page, one_of, repeated, requested_page, single
@@ -93,7 +94,7 @@ async def list_labels(request: web.Request) -> web.Response:
 
 
 async def _read(request: web.Request, work: Callable[[Session], T]) -> T:
-    return await services(request).database.run(work)
+    return await services(request).reads.run(work, requested_token(request))
 
 
 def _listing(

@@ -8,15 +8,21 @@ from aiohttp import web
 from catalog_server.config import Settings
 from catalog_server.db import Database
 from catalog_server.jobs import Queue
+from catalog_server.reads import Reads
 
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of one runtime that requests are served with; `database` is the pool for requests."""
+    """The parts of one runtime that requests are served with.
+
+    `database` is the pool for requests, on the primary. `reads` is for the catalog alone, since it may answer from a
+    standby.
+    """
 
     settings: Settings
     database: Database
     queue: Queue
+    reads: Reads
 
 
 @dataclass

@@ -9,6 +9,7 @@ from catalog_server.catalog import store
 from catalog_server.catalog.refresh import enqueue_refresh
 from catalog_server.db import Session
 from catalog_server.db.models import is_storable
+from catalog_server.http.consistency import token_header
 from catalog_server.http.context import services
 from catalog_server.http.errors import NotFound
 from catalog_server.http.paging import MAX_BIGINT, one_of, requested_page, single
@@ -37,7 +38,8 @@ async def refresh_source(request: web.Request) -> web.Response:
     job = await current.database.transaction(enqueue)
     if job is None:
         raise NotFound(f"there is no enabled source {source_id!a}")
-    return web.json_response(job_document(job), status=202, headers={"Location": f"{BASE_PATH}/jobs/{job.id}"})
+    headers = {"Location": f"{BASE_PATH}/jobs/{job.id}"} | await token_header(current)
+    return web.json_response(job_document(job), status=202, headers=headers)
 
 
 async def list_jobs(request: web.Request) -> web.Response:
@@ -71,7 +73,8 @@ async def show_job(request: web.Request) -> web.Response:
     job, attempts = await current.database.run(read)
     if job is None:
         raise NotFound(f"there is no job {text}; finished ones are kept for a while only")
-    return web.json_response(job_document(job) | {"attempts": [_attempt(each) for each in attempts]})
+    document = job_document(job) | {"attempts": [_attempt(each) for each in attempts]}
+    return web.json_response(document, headers=await token_header(current))
 
 
 def job_document(job: Job) -> dict[str, Any]:

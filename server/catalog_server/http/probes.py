@@ -7,6 +7,7 @@ from aiohttp import web
 
 from catalog_server import probes
 from catalog_server.db.models import is_storable
+from catalog_server.http.consistency import token_header
 from catalog_server.http.context import Services, services
 from catalog_server.http.errors import BadRequest, NotFound
 from catalog_server.http.jobs import BASE_PATH, job_document
@@ -27,7 +28,8 @@ async def accept(request: web.Request) -> web.Response:
     )
     if job is None:
         raise web.HTTPConflict(reason=f"the value {value!a} was accepted before; send another")
-    return web.json_response(job_document(job), status=202, headers={"Location": f"{BASE_PATH}/jobs/{job.id}"})
+    headers = {"Location": f"{BASE_PATH}/jobs/{job.id}"} | await token_header(current)
+    return web.json_response(job_document(job), status=202, headers=headers)
 
 
 async def show(request: web.Request) -> web.Response:

@@ -17,6 +17,14 @@ POOL_SIZE = Gauge("catalog_database_pool_size", "Connections a pool may have", [
 POOL_IN_USE = Gauge("catalog_database_pool_in_use", "Connections at work", ["pool"])
 DEADLINES_MISSED = Counter("catalog_database_deadlines_missed_total", "Calls ended by their deadline", ["pool"])
 
+READS = Counter("catalog_reads_total", "Catalog reads answered, from the primary or the standby", ["where"])
+READ_FALLBACKS = Counter(
+    "catalog_read_fallbacks_total", "Catalog reads that the standby could have answered but for the reason", ["reason"]
+)
+STANDBY_LAG = Gauge(
+    "catalog_standby_lag_seconds", "Age of what the standby shows, at most; +Inf if that can not be known"
+)
+
 JOBS = Gauge("catalog_jobs", "Jobs in the shared queue", ["state"])
 JOBS_FINISHED = Counter("catalog_job_attempts_total", "Attempts ended here", ["kind", "outcome"])
 JOB_PICKUP = Histogram(

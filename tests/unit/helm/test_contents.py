@@ -106,6 +106,17 @@ def test_a_job_migrates_before_the_release_and_the_replicas_wait() -> None:
     assert rendered.settings["migrations"] == "wait"
 
 
+def test_reads_have_an_address_of_their_own_where_one_is_named() -> None:
+    rendered = render(EXTERNAL, {"externalDatabase": {"readDsnKey": "standby"}})
+    assert {"name": "CATALOG_READ_DSN_FILE", "value": "/etc/catalog-server/database/read_dsn"} in rendered.container[
+        "env"
+    ]
+    assert {"key": "standby", "path": "read_dsn"} in volume(rendered.pod, "database")["secret"]["items"]
+    without = render(EXTERNAL)
+    assert "CATALOG_READ_DSN_FILE" not in {each["name"] for each in without.container["env"]}
+    assert [each["path"] for each in volume(without.pod, "database")["secret"]["items"]] == ["database_dsn"]
+
+
 def test_an_external_database_brings_nothing_of_a_trial() -> None:
     assert not [each for each in render(EXTERNAL) if each["metadata"]["name"] == f"{RELEASE}-postgresql"]
 

@@ -20,7 +20,7 @@ WRONG: dict[str, Any] = {
     "settings": {"log_levle": "info", "refresh_interval_seconds": [5]},
     "sources": {"files": {"a/b.yaml": ""}},
     "auth": {"enabled": "yes", "existingSecret": "No_Name"},
-    "externalDatabase": {"dsn": "postgresql://catalog@db/catalog", "dsnKey": ""},
+    "externalDatabase": {"dsn": "postgresql://catalog@db/catalog", "dsnKey": "", "readDsnKey": "a b"},
     "postgresql": {"enabled": 1, "service": {"type": "LoadBalancer", "nodePort": 80}, "persistence": {"size": "1"}},
     "migrations": {"mode": "never", "jobTimeoutSeconds": 0},
     "leadership": {"backend": "none"},
@@ -70,6 +70,7 @@ def told() -> list[str]:
         ("/auth/existingSecret", "No_Name"),
         ("/externalDatabase", "'dsn' not allowed"),
         ("/externalDatabase/dsnKey", "does not match"),
+        ("/externalDatabase/readDsnKey", "does not match"),
         ("/postgresql/enabled", "want boolean"),
         ("/postgresql/service/type", "'ClusterIP', 'NodePort'"),
         ("/postgresql/service/nodePort", "30,000"),
@@ -110,6 +111,16 @@ MISFITS: dict[str, tuple[tuple[Values, ...], str, str]] = {
         (TRIAL, {"externalDatabase": {"migrationsDsnKey": "direct"}}),
         "externalDatabase.migrationsDsnKey = direct",
         "Leave it out",
+    ),
+    "reads from a replica of the trial database": (
+        (TRIAL, {"externalDatabase": {"readDsnKey": "standby"}}),
+        "externalDatabase.readDsnKey = standby",
+        "Leave it out",
+    ),
+    "address for reads in a ConfigMap": (
+        (TRIAL, {"settings": {"read_dsn": "postgresql://reader:hunter2@standby/catalog"}}),
+        "settings.read_dsn",
+        "use externalDatabase.readDsnKey",
     ),
     "job before the trial database": (
         (TRIAL, {"migrations": {"mode": "job"}}),

@@ -56,7 +56,10 @@ TRIAL_ON: Values = {
     }
 }
 TRIAL_OFF: Values = {"postgresql": {"enabled": True, "persistence": {"enabled": False}}}
-JOB: Values = {"migrations": {"mode": "job"}, "externalDatabase": {"migrationsDsnKey": "direct"}}
+JOB: Values = {
+    "migrations": {"mode": "job"},
+    "externalDatabase": {"migrationsDsnKey": "direct", "readDsnKey": "standby"},
+}
 SETS: dict[str, tuple[Values, ...]] = {
     "defaults with a trial database": (TRIAL,),
     "defaults with an external database": (EXTERNAL,),
