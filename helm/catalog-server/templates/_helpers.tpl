@@ -103,4 +103,7 @@ seccompProfile:
 {{- with .Values.externalDatabase.migrationsDsnKey }}
       - {key: {{ . }}, path: migrations_dsn}
 {{- end }}
+{{- with .Values.externalDatabase.caKey }}
+      - {key: {{ . }}, path: ca.crt}
+{{- end }}
 {{- end }}

@@ -22,15 +22,9 @@ postgresql:
   use_slots: true
   use_pg_rewind: true
   parameters:
-    wal_level: replica
-    # pg_rewind needs this or data checksums; checksums can be switched off, so both are on.
-    wal_log_hints: "on"
-    password_encryption: scram-sha-256
-    max_wal_senders: 10
-    max_replication_slots: 10
-    {{- with .Values.postgresql.parameters }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- /* pg_rewind needs wal_log_hints or data checksums; checksums can be switched off, so both are on. */}}
+    {{- $own := dict "wal_level" "replica" "wal_log_hints" "on" "password_encryption" "scram-sha-256" "max_wal_senders" 10 "max_replication_slots" 10 }}
+    {{- merge (deepCopy .Values.postgresql.parameters) $own | toYaml | nindent 4 }}
 {{- end }}
 
 {{- /* Who gets in. The superuser only from within a member's own container, as the user that PostgreSQL runs as. */ -}}

@@ -105,6 +105,11 @@ MISFITS: dict[str, tuple[tuple[Values, ...], str, str]] = {
         "externalDatabase.migrationsDsnKey = direct",
         "Leave it out",
     ),
+    "authority of the trial database": (
+        (TRIAL, {"externalDatabase": {"caKey": "ca.crt"}}),
+        "externalDatabase.caKey = ca.crt",
+        "Leave it out",
+    ),
     "job before the trial database": (
         (TRIAL, {"migrations": {"mode": "job"}}),
         "migrations.mode = job",

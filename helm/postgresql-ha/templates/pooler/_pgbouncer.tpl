@@ -28,6 +28,7 @@ tcp_user_timeout = 10000
 dns_max_ttl = 5
 {{- if .Values.tls.enabled }}
 client_tls_sslmode = require
+client_tls_ca_file = /secrets/tls/ca.crt
 client_tls_cert_file = /secrets/tls/tls.crt
 client_tls_key_file = /secrets/tls/tls.key
 server_tls_sslmode = verify-full
