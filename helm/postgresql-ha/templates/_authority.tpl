@@ -18,7 +18,7 @@ is for the same names.
 {{- if hasKey $keptAuthority "ca.key" }}
 {{- $ca = buildCustomCert (index $keptAuthority "ca.crt") (index $keptAuthority "ca.key") }}
 {{- else }}
-{{- $ca = genCA (printf "%s authority" $name) 3650 }}
+{{- $ca = genCAWithKey (printf "%s authority" $name) 3650 (genPrivateKey "ecdsa") }}
 {{- end }}
 {{- $kept := lookup "v1" "Secret" .Release.Namespace (printf "%s-tls" $name) | default dict }}
 {{- $keptNames := dig "metadata" "annotations" "postgresql-ha/names" "" $kept }}
@@ -27,7 +27,7 @@ is for the same names.
 {{- $_ := set $made "cert" (index $kept.data "tls.crt" | b64dec) }}
 {{- $_ := set $made "key" (index $kept.data "tls.key" | b64dec) }}
 {{- else }}
-{{- $signed := genSignedCert $name nil $names 3650 $ca }}
+{{- $signed := genSignedCertWithKey $name nil $names 3650 $ca (genPrivateKey "ecdsa") }}
 {{- $_ := set $made "cert" $signed.Cert }}
 {{- $_ := set $made "key" $signed.Key }}
 {{- end }}
