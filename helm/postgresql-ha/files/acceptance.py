@@ -35,7 +35,9 @@ def amiss(members, synchronous):
     in_step = [each["application_name"] for each in senders if each["sync_state"] in ("sync", "quorum")]
     if len(in_step) < synchronous:
         return f"{len(in_step)} replicas are in step, not {synchronous}"
-    print(f"primary: {leaders[0]}; streaming: {', '.join(sorted(streaming))}; in step: {', '.join(in_step) or 'nobody'}")
+    print(
+        f"primary: {leaders[0]}; streaming: {', '.join(sorted(streaming))}; in step: {', '.join(in_step) or 'nobody'}"
+    )
     return None
 
 

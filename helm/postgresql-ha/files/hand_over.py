@@ -10,6 +10,7 @@ the lock back, and whoever has everything takes it.
 import os
 import sys
 import time
+from http.client import HTTPException
 
 from rest_api import RestApi
 
@@ -29,7 +30,7 @@ def hand_over(api, me, seconds, clock=time):
             status, answer = api.order("POST", "/switchover", {"leader": me}, timeout_seconds=remaining)
             if status == 200:
                 return answer
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, HTTPException, KeyError, TypeError, ValueError) as error:
             answer = repr(error)
         if clock.monotonic() >= give_up_at:
             return f"{me} stops as the primary, since nobody took over in {seconds} s: {answer}"

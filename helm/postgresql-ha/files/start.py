@@ -21,8 +21,9 @@ def obstacle():
             "persistence.takeOwnership=true, or use another persistence.storageClass"
         )
     if VERSION.exists():
-        words = subprocess.run(["postgres", "--version"], capture_output=True, text=True, check=True).stdout.split()
-        major, of_the_data = words[2].partition(".")[0], VERSION.read_text(encoding="utf-8").strip()
+        version = ["postgres", "--version"]
+        told = subprocess.run(version, capture_output=True, text=True, check=True).stdout  # noqa: S603
+        major, of_the_data = told.split()[2].partition(".")[0], VERSION.read_text(encoding="utf-8").strip()
         if of_the_data != major:
             return (
                 f"image: it has PostgreSQL {major}, the volume has data of {of_the_data}. Use an image of that "
@@ -55,7 +56,7 @@ def main():
     chart.unlink(missing_ok=True)
     chart.symlink_to(CONFIGURATION)
     (RUN / "2-passwords.yaml").write_text(json.dumps(with_passwords()), encoding="utf-8")
-    os.execvp("patroni", ["patroni", str(RUN)])
+    os.execvp("patroni", ["patroni", str(RUN)])  # noqa: S606, S607
 
 
 if __name__ == "__main__":

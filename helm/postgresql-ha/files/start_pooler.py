@@ -15,7 +15,7 @@ def main():
     os.umask(0o077)
     password = PASSWORD.read_text(encoding="utf-8").rstrip("\n")
     USERS.write_text(f"{quoted(os.environ['DATABASE_OWNER'])} {quoted(password)}\n", encoding="utf-8")
-    os.execvp("pgbouncer", ["pgbouncer", "/etc/pooler/pgbouncer.ini"])
+    os.execvp("pgbouncer", ["pgbouncer", "/etc/pooler/pgbouncer.ini"])  # noqa: S606, S607
 
 
 if __name__ == "__main__":

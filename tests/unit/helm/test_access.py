@@ -194,7 +194,9 @@ def test_the_authority_of_the_database_is_beside_its_address_where_there_is_one(
         return list(volume["secret"]["items"])
 
     assert items(render(EXTERNAL)) == [{"key": "database_dsn", "path": "database_dsn"}]
-    assert {"key": "authority", "path": "ca.crt"} in items(render(EXTERNAL, {"externalDatabase": {"caKey": "authority"}}))
+    assert {"key": "authority", "path": "ca.crt"} in items(
+        render(EXTERNAL, {"externalDatabase": {"caKey": "authority"}})
+    )
 
 
 def test_without_a_token_secret_nothing_of_it_is_left() -> None:

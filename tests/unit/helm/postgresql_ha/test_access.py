@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unit.helm.chart import Object, Values, needs_helm
+from unit.helm.chart import Object, needs_helm
 from unit.helm.postgresql_ha.cluster import (
     DOMAIN,
     METRICS,
@@ -139,7 +139,9 @@ def test_poolers_reach_names_and_members_alone() -> None:
 
 
 def test_there_need_not_be_policies() -> None:
-    assert not [each for each in render(POOLER, {"networkPolicy": {"enabled": False}}) if each["kind"] == "NetworkPolicy"]
+    assert not [
+        each for each in render(POOLER, {"networkPolicy": {"enabled": False}}) if each["kind"] == "NetworkPolicy"
+    ]
 
 
 def decoded(rendered: Cluster, name: str) -> dict[str, str]:

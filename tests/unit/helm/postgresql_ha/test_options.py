@@ -7,7 +7,17 @@ import pytest
 import yaml
 
 from unit.helm.chart import Values, needs_helm
-from unit.helm.postgresql_ha.cluster import CHART, DOMAIN, METRICS, NO_TLS, OWN_SECRETS, POOLER, RELEASE, Cluster, render
+from unit.helm.postgresql_ha.cluster import (
+    CHART,
+    DOMAIN,
+    METRICS,
+    NO_TLS,
+    OWN_SECRETS,
+    POOLER,
+    RELEASE,
+    Cluster,
+    render,
+)
 
 pytestmark = needs_helm
 

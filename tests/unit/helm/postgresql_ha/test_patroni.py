@@ -122,7 +122,7 @@ def test_without_tls_nothing_of_it_is_left() -> None:
 
 def test_what_the_chart_describes_is_made_true_on_whoever_becomes_primary() -> None:
     callbacks = render().patroni["postgresql"]["callbacks"]
-    assert callbacks == {name: "python3 /scripts/settle.py" for name in ("on_start", "on_role_change")}
+    assert callbacks == dict.fromkeys(("on_start", "on_role_change"), "python3 /scripts/settle.py")
     assert render().patroni["bootstrap"]["post_bootstrap"] == "python3 /scripts/settle.py roles"
 
 

@@ -116,7 +116,11 @@ MISFITS: dict[str, tuple[tuple[Values, ...], str, str]] = {
         "60 or more",
     ),
     "database of PostgreSQL's own": (({"database": {"name": "postgres"}},), "database.name = postgres", "another name"),
-    "owner that is the superuser": (({"database": {"owner": "postgres"}},), "database.owner = postgres", "another name"),
+    "owner that is the superuser": (
+        ({"database": {"owner": "postgres"}},),
+        "database.owner = postgres",
+        "another name",
+    ),
     "owner that replicates": (({"database": {"owner": "replicator"}},), "database.owner = replicator", "another name"),
     "parameter of another value": (
         (parameter("synchronous_standby_names", "*"),),
