@@ -110,4 +110,7 @@ seccompProfile:
 {{- with .Values.externalDatabase.readDsnKey }}
       - {key: {{ . }}, path: read_dsn}
 {{- end }}
+{{- with .Values.externalDatabase.caKey }}
+      - {key: {{ . }}, path: ca.crt}
+{{- end }}
 {{- end }}

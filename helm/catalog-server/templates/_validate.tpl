@@ -22,6 +22,9 @@
 {{- if and $values.postgresql.enabled $values.externalDatabase.readDsnKey }}
 {{- fail (printf "externalDatabase.readDsnKey = %s: the trial database has no replica to read from. Leave it out, or name externalDatabase.existingSecret" $values.externalDatabase.readDsnKey) }}
 {{- end }}
+{{- if and $values.postgresql.enabled $values.externalDatabase.caKey }}
+{{- fail (printf "externalDatabase.caKey = %s: the trial database has no certificate. Leave it out, or name externalDatabase.existingSecret" $values.externalDatabase.caKey) }}
+{{- end }}
 {{- if and $values.postgresql.enabled (eq $values.migrations.mode "job") }}
 {{- fail "migrations.mode = job: the hook runs before the trial database is there. Set migrations.mode=replicas, or name externalDatabase.existingSecret" }}
 {{- end }}
@@ -38,10 +41,10 @@
 {{- $external := .Values.externalDatabase }}
 {{- with (lookup "v1" "Secret" .Release.Namespace $external.existingSecret).data }}
 {{- $data := . }}
-{{- range $field := list "dsnKey" "migrationsDsnKey" "readDsnKey" }}
+{{- range $field := list "dsnKey" "migrationsDsnKey" "readDsnKey" "caKey" }}
 {{- $key := index $external $field }}
 {{- if and $key (not (hasKey $data $key)) }}
-{{- fail (printf "externalDatabase.%s = %s: the Secret %s has the keys %s. Name the one that holds the address" $field $key $external.existingSecret (keys $data | sortAlpha | join ", ")) }}
+{{- fail (printf "externalDatabase.%s = %s: the Secret %s has the keys %s. Name the one that holds it" $field $key $external.existingSecret (keys $data | sortAlpha | join ", ")) }}
 {{- end }}
 {{- end }}
 {{- if and (hasPrefix "sqlite:" (index $data $external.dsnKey | b64dec)) (or $.Values.autoscaling.enabled (gt (int $.Values.replicaCount) 1)) }}

@@ -1,4 +1,4 @@
-"""The chart as `helm template` renders it. Each set of values is rendered once, however many tests look at it."""
+"""A chart as `helm template` renders it. Each set of values is rendered once, however many tests look at it."""
 
 import functools
 import json
@@ -72,25 +72,26 @@ class Rendered:
 
 def render(*values: Values, release: str = RELEASE) -> Rendered:
     """The values are laid over each other, later ones win. Raises `Refused`."""
-    return _render(release, *(json.dumps(each) for each in values))
+    return Rendered(template(CHART, release, *(json.dumps(each) for each in values)))
 
 
 @functools.lru_cache
-def _render(release: str, *values: str) -> Rendered:
+def template(chart: Path, release: str, *values: str) -> str:
+    """The chart with these values, each as JSON. Raises `Refused`."""
     helm = find_helm()
     assert helm is not None
-    command = [helm, "template", release, str(CHART), "--namespace", NAMESPACE]
+    command = [helm, "template", release, str(chart), "--namespace", NAMESPACE]
     for each in values:
         command += ["--set-json", each]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refused(done.stderr)
-    return Rendered(done.stdout)
+    return done.stdout
 
 
-def defaults() -> dict[str, Any]:
-    return dict(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")))
+def defaults(chart: Path = CHART) -> dict[str, Any]:
+    return dict(yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8")))
 
 
-def schema() -> dict[str, Any]:
-    return dict(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
+def schema(chart: Path = CHART) -> dict[str, Any]:
+    return dict(json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))

@@ -188,6 +188,17 @@ def test_the_keys_of_your_own_database_secret_can_be_named() -> None:
     assert environment["CATALOG_MIGRATIONS_DSN_FILE"] == "/etc/catalog-server/database/migrations_dsn"
 
 
+def test_the_authority_of_the_database_is_beside_its_address_where_there_is_one() -> None:
+    def items(rendered: Rendered) -> list[Object]:
+        (volume,) = (each for each in rendered.pod["volumes"] if each["name"] == "database")
+        return list(volume["secret"]["items"])
+
+    assert items(render(EXTERNAL)) == [{"key": "database_dsn", "path": "database_dsn"}]
+    assert {"key": "authority", "path": "ca.crt"} in items(
+        render(EXTERNAL, {"externalDatabase": {"caKey": "authority"}})
+    )
+
+
 def test_without_a_token_secret_nothing_of_it_is_left() -> None:
     rendered = render(EXTERNAL, {"auth": {"enabled": False}})
     assert not [each for each in rendered if each["kind"] == "Secret"]

@@ -122,6 +122,11 @@ MISFITS: dict[str, tuple[tuple[Values, ...], str, str]] = {
         "settings.read_dsn",
         "use externalDatabase.readDsnKey",
     ),
+    "authority of the trial database": (
+        (TRIAL, {"externalDatabase": {"caKey": "ca.crt"}}),
+        "externalDatabase.caKey = ca.crt",
+        "Leave it out",
+    ),
     "job before the trial database": (
         (TRIAL, {"migrations": {"mode": "job"}}),
         "migrations.mode = job",

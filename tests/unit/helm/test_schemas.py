@@ -1,20 +1,15 @@
 """Whatever is rendered, the Kubernetes API accepts: of the oldest version that the chart is for, and of a newer one."""
 
-import functools
 import json
 import subprocess
-from typing import Any
 
-import jsonschema
 import pytest
-from kubernetes_validate import utils as kubernetes
-from referencing import Registry, Resource
 
-from unit.helm.chart import CHART, EXTERNAL, TRIAL, Object, Values, find_helm, needs_helm, render
+from unit.helm.chart import CHART, EXTERNAL, TRIAL, Values, find_helm, needs_helm, render
+from unit.helm.kubernetes_schemas import NEWEST, OLDEST, problems
 
 pytestmark = needs_helm
 
-OLDEST, NEWEST = "1.30", "1.34"
 OWN = {"ServiceMonitor"}  # of the Prometheus operator: not among Kubernetes' schemas
 
 EVERYTHING_ON: Values = {
@@ -68,28 +63,6 @@ SETS: dict[str, tuple[Values, ...]] = {
     "everything off, trial": (TRIAL_OFF, EVERYTHING_OFF),
     "everything off, external": (EXTERNAL, EVERYTHING_OFF),
 }
-
-
-@functools.lru_cache
-def load(name: str, version: str) -> Any:
-    return kubernetes.schema_contents(f"kubernetes-json-schema/v{version}.0-local-strict/{name}.json", version)
-
-
-@functools.lru_cache
-def validator(kind: str, api_version: str, version: str) -> jsonschema.Draft202012Validator:
-    """Made once for a kind: the definitions are large."""
-    group, _, name = api_version.rpartition("/")
-    file = "-".join(filter(None, [kind.lower(), group.split(".")[0], name]))
-    schema = load(file, version)
-    registry: Any = Resource.from_contents(schema) @ (
-        Resource.from_contents(load("_definitions", version)) @ Registry()
-    )
-    return jsonschema.Draft202012Validator(schema, registry=registry)
-
-
-def problems(document: Object, version: str) -> list[str]:
-    found = validator(document["kind"], document["apiVersion"], version).iter_errors(document)
-    return [f"{error.json_path}: {error.message}" for error in found]
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
