@@ -8,8 +8,10 @@ interrupted, or whose new primary is lost too, is followed by another run.
 Invariant: nobody is promoted while another data folder could start, or has a process, as a primary.
 """
 
+import shutil
 import signal
 import socket
+import time
 from contextlib import suppress
 
 import psutil
@@ -47,40 +49,41 @@ def main():
 
 def fail_over(cluster, force, accept_data_loss):
     """Returns what was done, in words, and the new primary."""
+    begun_at = time.monotonic()
     lost = the_lost(cluster)
-    if lost is not None and not lost.is_standby and not force and takes_writes(lost):
+    if lost is not None and not force and lost.has_data and takes_writes(lost):
         raise Failed(
-            f"{lost.name} is the primary and takes writes: nothing has failed. For a planned change run switchover.yml; "
-            "to end it all the same, add -e force=true"
+            f"{lost.name} is the primary and takes writes: nothing has failed. For a planned change run "
+            "switchover.yml; to end it all the same, add -e force=true"
         )
-    refuse_to_lose(cluster, lost, accept_data_loss)
+    if not accept_data_loss:
+        refuse_to_lose(look(cluster), lost)
     if lost is not None:
-        record_of_lost(cluster).write_text(lost.name)
         fence(cluster, lost)
-    new = most_advanced(cluster)
+    views = replayed_views(cluster)
+    if not accept_data_loss:
+        refuse_to_lose(views, lost)  # again, of those who are really compared
+    new = max((view for view in views if view.standby), key=lambda view: view.progress).member
     if not new.run(f"SELECT pg_promote(true, {PROMOTE_SECONDS}) AS done")[0]["done"]:
         raise Failed(f"{new.name} was not promoted within {PROMOTE_SECONDS} s; see make logs, and run this again")
-    record_of_lost(cluster).unlink(missing_ok=True)
     cluster.arrange_slots(new)
     new.run("CHECKPOINT")  # so that pg_rewind finds the new timeline in its control file
     new.write(WRITE_SECONDS)
-    views = look(cluster)
-    after = [f"- {problem}" for problem in find_problems(views)]
-    place = f", in place of {lost.name}, which is fenced" if lost else ""
-    return "\n".join([f"{new.name} is the primary now{place}. It took a write.", *after]), new
-
-
-def record_of_lost(cluster):
-    """The file that names whom a run fenced, until somebody else was promoted."""
-    return cluster.state_dir / "run" / "postgresql-lost-primary"
+    seconds = time.monotonic() - begun_at
+    place = f", in place of {lost.name}" if lost else ""
+    summary = f"{new.name} is the primary now{place}. It took a write {seconds:.1f} s after the failover began."
+    return "\n".join([summary, *find_problems(look(cluster))]), new
 
 
 def the_lost(cluster):
-    """The primary that is to be replaced; None where there is none, as after a switchover that was interrupted."""
-    record = record_of_lost(cluster)
-    if not cluster.primaries() and record.exists():
-        return cluster.member(record.read_text())
-    return cluster.the_primary() if cluster.primaries() else None
+    """The primary, or where no data folder is one's, the only member that has none at all.
+
+    None where a run before this one, or a switchover, came as far as ending the primary.
+    """
+    if cluster.primaries():
+        return cluster.the_primary()
+    without = [member for member in cluster.members if not member.has_data]
+    return without[0] if len(without) == 1 and not without[0].is_fenced else None
 
 
 def takes_writes(member):
@@ -93,11 +96,11 @@ def takes_writes(member):
         return False
 
 
-def refuse_to_lose(cluster, lost, accept_data_loss):
+def refuse_to_lose(views, lost):
     """What was acknowledged is on `synchronous_replicas` of the replicas, so as many must not be missing."""
-    missing = [view.member for view in look(cluster) if view.problem and view.member is not lost]
-    synchronous = max(member.synchronous_replicas for member in cluster.members)
-    if synchronous and len(missing) >= synchronous and not accept_data_loss:
+    missing = [view.member for view in views if view.problem and not view.member.is_fenced and view.member is not lost]
+    synchronous = max(view.member.synchronous_replicas for view in views)
+    if synchronous and len(missing) >= synchronous:
         raise Failed(
             f"{names(missing)} cannot be asked, and may alone hold what the primary acknowledged last. Bring it back "
             "(supervisorctl start NAME), or add -e accept_data_loss=true"
@@ -107,7 +110,7 @@ def refuse_to_lose(cluster, lost, accept_data_loss):
 def fence(cluster, member):
     """Raises `Failed`, or what the system said, where it cannot be made sure that the member is no primary any more."""
     if member.data.exists():
-        member.mark_standby()  # before it ends: supervisord may start it at any moment
+        member.mark_standby()  # before it ends: supervisord may start it at any moment, and then as a standby
     processes = processes_of(cluster, member)
     cluster.programs.stop(member.name, wait=False)
     _, alive = psutil.wait_procs(processes, timeout=ORDERLY_SECONDS)
@@ -117,7 +120,13 @@ def fence(cluster, member):
     wait_until(lambda: not processes_of(cluster, member), KILL_SECONDS, f"the end of {member.name}'s processes")
     with socket.socket() as client:
         if member.port and client.connect_ex((HOST, member.port)) == 0:
-            raise Failed(f"{member.name} was ended, and yet port {member.port} is answered. Find out by whom, and stop it")
+            raise Failed(
+                f"{member.name} was ended, and yet port {member.port} is answered. Find out by whom, and stop it"
+            )
+    if member.data.exists():
+        shutil.rmtree(member.fenced, ignore_errors=True)
+        member.data.rename(member.fenced)
+    member.fenced.mkdir(exist_ok=True)  # where its disk is gone as well
 
 
 def processes_of(cluster, member):
@@ -133,16 +142,17 @@ def processes_of(cluster, member):
     return found
 
 
-def most_advanced(cluster):
-    """Whoever received most, once all that can be asked have replayed what they received."""
+def replayed_views(cluster):
+    """All members, once every replica that can be asked has replayed what it received: then they can be compared."""
 
-    def standbys():
-        return [view for view in look(cluster) if view.standby]
+    def all_at_end():
+        views = look(cluster)
+        return views if all(view.at_end for view in views if view.standby) else None
 
-    if not standbys():
+    views = wait_until(all_at_end, REPLAY_SECONDS, "all replicas have replayed their WAL")
+    if not any(view.standby for view in views):
         raise Failed("no replica answers, so there is nobody to promote. Start one: supervisorctl start NAME")
-    wait_until(lambda: all(view.at_end for view in standbys()), REPLAY_SECONDS, "all replicas have replayed their WAL")
-    return max(standbys(), key=lambda view: view.progress).member
+    return views
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def make_anew(cluster, member, copy):
     primary.run("CHECKPOINT")  # pg_rewind reads the present timeline from it
     cluster.programs.stop(member.name, wait=True)
     cluster.arrange_slots(primary)
-    how = "there was no data to rewind" if not member.has_data else "as asked for" if copy else rewind(member)
+    how = "as asked for" if copy else rewind(member)
     if how is not None:
         wait_until(lambda: not is_in_use(primary, member), STOP_SECONDS, f"the end of {member.name}'s replication")
         copy_data(member)
@@ -85,7 +85,10 @@ def rewind(member):
     Under another name, because pg_rewind wants data that are no standby's: interrupted, they must start as nothing.
     """
     moved = beside(member, "rewinding")
-    member.data.rename(moved)
+    data = member.fenced if member.is_fenced else member.data
+    if not (data / "PG_VERSION").exists():
+        return "there was nothing to rewind"
+    data.rename(moved)
     member.unmark_standby(moved)
     result = run(member, "pg_rewind", f"--target-pgdata={moved}", f"--source-server={member.conninfo} dbname=postgres")
     said = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
@@ -95,6 +98,7 @@ def rewind(member):
         return "it went no other way than the primary, so there is nothing to rewind"
     member.mark_standby(moved)
     moved.rename(member.data)
+    beside(member, "fenced")
     return None
 
 
@@ -115,14 +119,14 @@ def copy_data(member):
         raise Failed(f"{member.name}: pg_basebackup failed: {one_line(result.stderr)}")
     member.mark_standby(new)
     new.rename(member.data)
-    shutil.rmtree(beside(member, "rewinding", clear=False), ignore_errors=True)
+    for left in ("rewinding", "fenced"):
+        beside(member, left)
 
 
-def beside(member, suffix, *, clear=True):
-    """A folder next to the data; what an interrupted run left there is deleted."""
+def beside(member, suffix):
+    """A folder next to the data; what is left there is deleted."""
     folder = member.data.with_name(f"{member.data.name}.{suffix}")
-    if clear:
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 

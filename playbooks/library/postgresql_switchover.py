@@ -44,7 +44,9 @@ def main():
         module.fail_json(msg=str(failed))
     except (OSError, psycopg2.Error) as error:
         module.fail_json(msg=one_line(error))
-    summary = f"{new.name} is the primary now, in place of {old.name}. Clients that write waited {seconds:.1f} s at most."
+    summary = (
+        f"{new.name} is the primary now, in place of {old.name}. Clients that write waited {seconds:.1f} s at most."
+    )
     module.exit_json(changed=True, primary=new.name, pause_seconds=round(seconds, 3), summary=summary)
 
 
@@ -88,7 +90,9 @@ def hand_over(cluster, old, new):
             cluster.programs.start(old.name)
             raise Failed(f"{one_line(error)}. {old.name} was started again and stays the primary") from error
         if not new.run(f"SELECT pg_promote(true, {PROMOTE_SECONDS}) AS done")[0]["done"]:
-            raise Failed(f"{new.name} was not promoted within {PROMOTE_SECONDS} s; see make logs. Then run failover.yml")
+            raise Failed(
+                f"{new.name} was not promoted within {PROMOTE_SECONDS} s; see make logs. Then run failover.yml"
+            )
         cluster.arrange_slots(new)
         cluster.programs.start(old.name)
         promoted_at = time.monotonic()

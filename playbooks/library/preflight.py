@@ -135,8 +135,8 @@ def replication_problems(variables):
     problems = []
     if members > 1 and synchronous >= members:
         problems.append(
-            f"postgresql_synchronous_replicas = {synchronous}: must be less than postgresql_members, which is {members}, "
-            "or no write would ever be acknowledged. The default is 1"
+            f"postgresql_synchronous_replicas = {synchronous}: must be less than postgresql_members, which is "
+            f"{members}, or no write would ever be acknowledged. The default is 1"
         )
     if members > 1 and boolean(variables["database_proxies"]):
         problems.append(

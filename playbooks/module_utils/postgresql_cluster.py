@@ -43,6 +43,7 @@ class Member:
         self.slot = name.replace("-", "_")
         self.folder = state_dir / "postgresql"
         self.data = self.folder / f"data{name.removeprefix('postgresql')}"
+        self.fenced = self.data.with_name(f"{self.data.name}.fenced")
         self._state_dir = state_dir
         configuration = _read(state_dir / "config" / f"{name}.conf")
         self.port = _found(r"(?m)^port = (\d+)", configuration, int)
@@ -53,6 +54,11 @@ class Member:
     @property
     def has_data(self):
         return (self.data / "PG_VERSION").exists()
+
+    @property
+    def is_fenced(self):
+        """A primary that was replaced, and not made a replica since. Nothing can start it: its data lie aside."""
+        return self.fenced.exists() and not self.data.exists()
 
     @property
     def is_standby(self):
@@ -160,7 +166,9 @@ class Cluster:
         if len(primaries) == 1:
             return primaries[0]
         if not primaries:
-            raise Failed("no member's data folder is a primary's: a failover was begun and not finished. Run failover.yml")
+            raise Failed(
+                "no member's data folder is a primary's: a failover was begun and not finished. Run failover.yml"
+            )
         raise Failed(
             f"the data folders of {names(primaries)} are all a primary's. Decide which one holds the truth, stop the "
             f"others (supervisorctl stop NAME), make the file {SIGNAL} in their data folders, and repeat"

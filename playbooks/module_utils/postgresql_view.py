@@ -1,9 +1,8 @@
 """What the members of the PostgreSQL cluster say of themselves at one moment, the table of it, and what is wrong."""
 
 import psycopg2
-from tabulate import tabulate
-
 from ansible.module_utils.postgresql_cluster import names, one_line
+from tabulate import tabulate
 
 # The timeline is that of the newest segment: a standby's control file learns of it only at its next restart point.
 # at_end: it has replayed all that it has, and waits for more.
@@ -58,7 +57,13 @@ def look(cluster):
 
 def find_problems(views):
     """A sentence for each, with the remedy; none where one member takes writes and all others follow it."""
-    problems = [f"{view.member.name} does not answer ({view.problem}); see make logs" for view in views if view.problem]
+    problems = [
+        f"{view.member.name} is fenced, as a primary that was lost. {remedy(view)}"
+        if view.member.is_fenced
+        else f"{view.member.name} does not answer ({view.problem}); see make logs"
+        for view in views
+        if view.problem
+    ]
     writable = [view for view in views if view.writable]
     if not writable:
         return [*problems, "no member takes writes. Run failover.yml"]
@@ -67,11 +72,14 @@ def find_problems(views):
         return [*problems, f"{writers} take writes apart from each other. Stop all but the right one at once"]
     (primary,) = writable
     return problems + [
-        f"{view.member.name} does not follow {primary.member.name}; its log says why. "
-        f"Make it anew: reinit-replica.yml -e member={view.member.name}"
+        f"{view.member.name} does not follow {primary.member.name}; its log says why. {remedy(view)}"
         for view in views
         if view.standby and view.member.name not in primary.followers
     ]
+
+
+def remedy(view):
+    return f"Make it a replica anew: reinit-replica.yml -e member={view.member.name}"
 
 
 def render(views):
@@ -82,6 +90,8 @@ def render(views):
 
 
 def _describe(view, primary):
+    if view.member.is_fenced:
+        return "none", "fenced", "", ""
     if view.problem:
         return "standby" if view.member.is_standby else "primary", "no answer", "", ""
     if not view.standby:
