@@ -1,8 +1,10 @@
 """What is decided about the members of a database: who is the primary, who replaces it, and when nobody may."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -46,6 +48,7 @@ def seen(made: Any, **changes: dict[str, Any]) -> list[Any]:
             lsn=100,
             timeline=1,
             at_end=True,
+            progress=(1, 100 + member.number),
             followers={} if member.is_standby else {name: {"sync_state": "quorum"} for name in NAMES[1:]},
         )
     for name, values in changes.items():
@@ -160,3 +163,64 @@ def test_only_a_server_that_stopped_in_its_orderly_way_tells_where_its_wal_ends(
     control_file("in production")
     with pytest.raises(cluster.Failed, match="did not stop in its orderly way"):
         switchover.shutdown_lsn(deployed.members[0])
+
+
+class Calls:
+    """Stands in for everything that acts on a server; remembers what was asked of whom, in order."""
+
+    def __init__(self, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[str] = []
+        for name in ("start", "stop"):
+            monkeypatch.setattr(
+                made.programs, name, lambda member, name=name, **_: self.made.append(f"{name} {member}")
+            )
+        monkeypatch.setattr(made, "arrange_slots", lambda primary: None)
+        for member in made.members:
+            monkeypatch.setattr(member, "run", lambda sql, member=member: self.run(member, sql))
+            monkeypatch.setattr(member, "write", lambda seconds: None)
+
+    def run(self, member: Any, sql: str) -> list[dict[str, Any]]:
+        if "pg_promote" in sql:
+            self.made.append(f"promote {member.name}")
+        return [{"done": True, "lsn": 100}]
+
+
+def test_nobody_is_promoted_before_the_lost_primary_is_fenced(deployed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Calls(deployed, monkeypatch)
+    views = seen(deployed, postgresql=GONE, postgresql_2={"progress": (1, 200)})
+    monkeypatch.setattr(failover, "look", lambda _: views)
+    monkeypatch.setattr(failover, "takes_writes", lambda _: False)
+    monkeypatch.setattr(failover, "processes_of", lambda *_: [])
+    _, new = failover.fail_over(deployed, force=False, accept_data_loss=False)
+    assert calls.made == ["stop postgresql", "promote postgresql-2"]
+    assert new.name == "postgresql-2"
+    assert deployed.member("postgresql").is_fenced
+    assert not deployed.member("postgresql").has_data
+
+
+def test_nobody_is_promoted_where_the_lost_primary_can_not_be_ended(
+    deployed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(deployed, monkeypatch)
+    monkeypatch.setattr(failover, "look", lambda _: seen(deployed, postgresql=GONE))
+    monkeypatch.setattr(failover, "takes_writes", lambda _: False)
+    immortal = Mock()  # whatever it is sent
+    monkeypatch.setattr(failover, "processes_of", lambda *_: [immortal])
+    monkeypatch.setattr(failover.psutil, "wait_procs", lambda processes, timeout: ([], []))
+    monkeypatch.setattr(failover, "KILL_SECONDS", 0)
+    with pytest.raises(cluster.Failed, match="the end of postgresql's processes: not within 0 s"):
+        failover.fail_over(deployed, force=False, accept_data_loss=False)
+    assert calls.made == ["stop postgresql"]
+    assert deployed.member("postgresql").is_standby, "it is marked all the same"
+
+
+def test_a_primary_whose_wal_did_not_arrive_stays_the_primary(deployed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Calls(deployed, monkeypatch)
+    old, new, _ = deployed.members
+    monkeypatch.setattr(switchover, "SteadyWriter", lambda _: nullcontext(SimpleNamespace(acknowledged_at=1.0)))
+    monkeypatch.setattr(switchover, "shutdown_lsn", lambda _: 101)
+    monkeypatch.setattr(switchover, "CATCH_UP_SECONDS", 0)
+    with pytest.raises(cluster.Failed, match="postgresql was started again and stays the primary"):
+        switchover.hand_over(deployed, old, new)
+    assert calls.made == ["stop postgresql", "start postgresql"]
+    assert not old.is_standby

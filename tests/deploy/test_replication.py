@@ -14,7 +14,7 @@ from deploy.database import NAMES, SteadyWriter, ask, primary
 from deploy.deployment import Deployment, changes, free_port_range
 from support.postgres import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module", autouse=True)
