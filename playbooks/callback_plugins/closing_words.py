@@ -1,4 +1,4 @@
-"""Ends a run with the table of what runs and one line that says whether anything was changed."""
+"""Ends a run with what its tasks sum up, such as the table of what runs, and one line about changes."""
 
 from ansible.plugins.callback import CallbackBase
 
@@ -6,7 +6,7 @@ DOCUMENTATION = """
     name: closing_words
     type: notification
     short_description: prints the status table and one line about changes at the end of a run
-    description: The table is the summary of a cluster_status task, printed after the recap.
+    description: The last summary of each kind of task, such as cluster_status, is printed after the recap.
 """
 
 
@@ -18,7 +18,7 @@ class CallbackModule(CallbackBase):
 
     def __init__(self):
         super().__init__()
-        self._summary = None
+        self._summaries = {}
 
     def v2_runner_on_ok(self, result):
         self._remember(result)
@@ -27,8 +27,8 @@ class CallbackModule(CallbackBase):
         self._remember(result)
 
     def v2_playbook_on_stats(self, stats):
-        if self._summary:
-            self._display.display(self._summary + "\n")
+        if self._summaries:
+            self._display.display("\n\n".join(self._summaries.values()) + "\n")
         if stats.failures or stats.dark:
             return
         changes = sum(stats.changed.values())
@@ -38,4 +38,5 @@ class CallbackModule(CallbackBase):
             self._display.display("Nothing changed: everything already was as described.")
 
     def _remember(self, result):
-        self._summary = result._result.get("summary", self._summary)
+        if "summary" in result._result:
+            self._summaries[result._task.action] = result._result["summary"]

@@ -21,6 +21,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
 
+MEMBERS_MAX = 5  # of the database
 UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root, and HAProxy need not
 PLAIN_PATH = re.compile(r"/[\w.+@/-]*")
 SOCKET_PATH_BYTES = 107  # what the kernel allows
@@ -101,10 +102,16 @@ def folder_problems(state_dir, marker_file, must_be_deployed):
 
 def number_problems(variables, replicas_max):
     ports = dict.fromkeys(("http_port", "haproxy_stats_port", "postgresql_port"), (1, 65535))
+    ports["postgresql_port"] = (1, 65535 - MEMBERS_MAX + 1)
     ports["replica_port_base"] = (1, 65535 - replicas_max + 1)
     ports["database_proxy_port_base"] = (1, 65535 - replicas_max)
     problems = []
-    for name, (low, high) in {"replicas": (1, replicas_max), **ports}.items():
+    counts = {
+        "replicas": (1, replicas_max),
+        "postgresql_members": (1, MEMBERS_MAX),
+        "postgresql_synchronous_replicas": (0, MEMBERS_MAX - 1),
+    }
+    for name, (low, high) in (counts | ports).items():
         if not re.fullmatch(r"\d{1,5}", str(variables[name])) or not low <= int(variables[name]) <= high:
             problems.append(
                 f"{name} = {variables[name]}: must be a whole number from {low} to {high}. "
@@ -120,7 +127,23 @@ def number_problems(variables, replicas_max):
     ):
         if not re.fullmatch(r"\d+(\.\d+)?", str(variables[name])):
             problems.append(f"{name} = {variables[name]}: must be a number of seconds. Set {name} to one")
-    return problems or timing_problems(variables)
+    return problems or timing_problems(variables) + replication_problems(variables)
+
+
+def replication_problems(variables):
+    members, synchronous = (int(variables[f"postgresql_{name}"]) for name in ("members", "synchronous_replicas"))
+    problems = []
+    if members > 1 and synchronous >= members:
+        problems.append(
+            f"postgresql_synchronous_replicas = {synchronous}: must be less than postgresql_members, which is "
+            f"{members}, or no write would ever be acknowledged. The default is 1"
+        )
+    if members > 1 and boolean(variables["database_proxies"]):
+        problems.append(
+            f"database_proxies = {variables['database_proxies']}: a proxy stands before one member only, and "
+            f"postgresql_members is {members}. Set one of the two to its default"
+        )
+    return problems
 
 
 def timing_problems(variables):
@@ -142,8 +165,10 @@ def wanted_ports(variables):
     ports = [
         (int(variables["http_port"]), "http_port", "the load balancer"),
         (int(variables["haproxy_stats_port"]), "haproxy_stats_port", "HAProxy's page"),
-        (int(variables["postgresql_port"]), "postgresql_port", "PostgreSQL"),
     ]
+    first = int(variables["postgresql_port"])
+    members = range(1, int(variables["postgresql_members"]) + 1)
+    ports += [(first + i - 1, "postgresql_port", "PostgreSQL" if i == 1 else f"postgresql-{i}") for i in members]
     replicas = int(variables["replicas"])
     ports += [(base + i, "replica_port_base", f"replica-{i + 1}") for i in range(replicas)]
     if boolean(variables["database_proxies"]):

@@ -93,7 +93,18 @@ def changes(output: str) -> int:
 
 def load_module(name: str) -> ModuleType:
     """A module of playbooks/library, which is not a package."""
-    specification = importlib.util.spec_from_file_location(name, PLAYBOOKS / "library" / f"{name}.py")
+    return _load(name, PLAYBOOKS / "library" / f"{name}.py")
+
+
+def load_module_utils(name: str) -> ModuleType:
+    """What modules share, also for those that are loaded after it."""
+    full_name = f"ansible.module_utils.{name}"
+    sys.modules[full_name] = _load(full_name, PLAYBOOKS / "module_utils" / f"{name}.py")
+    return sys.modules[full_name]
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)

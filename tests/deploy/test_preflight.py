@@ -15,6 +15,8 @@ VARIABLES = {
     "http_port": 8080,
     "haproxy_stats_port": 8090,
     "postgresql_port": 55432,
+    "postgresql_members": 1,
+    "postgresql_synchronous_replicas": 1,
     "replica_port_base": 8081,
     "database_proxies": False,
     "database_proxy_port_base": 55440,
@@ -63,6 +65,33 @@ def test_database_proxies_want_a_port_for_each_replica() -> None:
     assert not [port for port in preflight.wanted_ports(VARIABLES) if port[1] == "database_proxy_port_base"]
     ports = preflight.wanted_ports(VARIABLES | {"database_proxies": True})
     assert [port[0] for port in ports if port[1] == "database_proxy_port_base"] == [55441, 55442, 55443]
+
+
+def test_each_member_of_the_database_wants_a_port() -> None:
+    ports = preflight.wanted_ports(VARIABLES | {"postgresql_members": "3"})
+    wanted = {port: purpose for port, variable, purpose in ports if variable == "postgresql_port"}
+    assert wanted == {55432: "PostgreSQL", 55433: "postgresql-2", 55434: "postgresql-3"}
+
+
+@pytest.mark.parametrize("value", [0, 6, "many"])
+def test_a_wrong_number_of_members_is_named_with_the_range(value: object) -> None:
+    (problem,) = preflight.number_problems(VARIABLES | {"postgresql_members": value}, 9)
+    assert problem.startswith(f"postgresql_members = {value}: must be a whole number from 1 to 5.")
+
+
+def test_more_confirmations_than_replicas_are_refused() -> None:
+    assert (
+        preflight.number_problems(VARIABLES | {"postgresql_members": 3, "postgresql_synchronous_replicas": 2}, 9) == []
+    )
+    (problem,) = preflight.number_problems(
+        VARIABLES | {"postgresql_members": 2, "postgresql_synchronous_replicas": 2}, 9
+    )
+    assert problem.startswith("postgresql_synchronous_replicas = 2: must be less than postgresql_members, which is 2")
+
+
+def test_database_proxies_are_refused_before_several_members() -> None:
+    (problem,) = preflight.number_problems(VARIABLES | {"postgresql_members": 3, "database_proxies": True}, 9)
+    assert problem.startswith("database_proxies = True: ")
 
 
 def test_a_taken_port_names_its_holder() -> None:

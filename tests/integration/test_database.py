@@ -28,8 +28,14 @@ def proxy(own_postgres: PostgresServer) -> Iterator[TcpProxy]:
     proxy.stop()
 
 
-def pool(dsn: str, *, size: int = 2, deadline_seconds: float = 1.0) -> Database:
-    return Database(dsn, purpose="test", size=size, deadline_seconds=deadline_seconds, connect_timeout_seconds=0.5)
+def pool(dsn: str, *, size: int = 2, deadline_seconds: float = 1.0, connect_timeout_seconds: float = 0.5) -> Database:
+    return Database(
+        dsn,
+        purpose="test",
+        size=size,
+        deadline_seconds=deadline_seconds,
+        connect_timeout_seconds=connect_timeout_seconds,
+    )
 
 
 async def one(database: Database) -> int:
@@ -120,6 +126,27 @@ async def test_the_read_write_host_is_found_behind_hosts_that_are_down_frozen_or
     finally:
         frozen.stop()
         read_only.stop()
+
+
+@pytest.mark.parametrize("frozen_hosts", [1, 2])
+async def test_a_silent_host_is_tried_last_where_the_deadline_leaves_time_for_one_only(
+    own_postgres: PostgresServer, frozen_hosts: int
+) -> None:
+    frozen = PostgresServer()
+    proxies = [TcpProxy(frozen.port) for _ in range(frozen_hosts)]  # each an address of its own
+    frozen.pause()
+    hosts = ",".join(f"127.0.0.1:{port}" for port in (*(proxy.port for proxy in proxies), own_postgres.port))
+    database = pool(f"postgresql://postgres@{hosts}/postgres", deadline_seconds=1, connect_timeout_seconds=1)
+    try:
+        for _ in range(frozen_hosts):
+            with pytest.raises(DatabaseUnavailable):
+                await one(database)
+        assert await one(database) == 1
+    finally:
+        database.close()
+        frozen.stop()
+        for proxy in proxies:
+            proxy.stop()
 
 
 async def test_a_statement_that_fails_is_not_blamed_on_the_connection(any_database: Database) -> None:

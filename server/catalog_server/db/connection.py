@@ -24,6 +24,9 @@ class PostgresqlDatabase(peewee.PostgresqlDatabase):
     libpq tries the hosts of a DSN in order, but without a bound per host when it is driven asynchronously, as
     it must be for deadlines. So the hosts are tried here, each within `connect_timeout_seconds`, beginning
     with the one that answered last.
+
+    Invariant: a host that was silent is tried last next time. A call whose deadline leaves time for one silent
+    host only, as the election's does, would meet the same one for ever otherwise.
     """
 
     def __init__(
@@ -40,21 +43,29 @@ class PostgresqlDatabase(peewee.PostgresqlDatabase):
 
     def _connect(self) -> Any:
         errors: list[str] = []
-        for index, (host, port) in enumerate(list(self._hosts)):
+        for index, host in enumerate(self._hosts.copy()):
+            address = ":".join(host)
+            whole_time = remaining_seconds() >= self._connect_timeout_seconds
             try:
                 with deadline(self._connect_timeout_seconds):
-                    connection = psycopg2.connect(host=host or None, port=port, **self._parameters)
+                    connection = psycopg2.connect(host=host[0] or None, port=host[1], **self._parameters)
             except DeadlineExceeded:
-                errors.append(f"{host}:{port}: no answer in {self._connect_timeout_seconds:g} s")
+                errors.append(f"{address}: no answer in {self._connect_timeout_seconds:g} s")
+                # One that others left no time for was not silent.
+                if whole_time or index == 0:
+                    self._hosts = [*self._others(host), host]
             except psycopg2.OperationalError as error:
-                errors.append(f"{host}:{port}: {' '.join(str(error).split())}")
+                errors.append(f"{address}: {' '.join(str(error).split())}")
             else:
                 connection.autocommit = True
-                self._hosts = self._hosts[index:] + self._hosts[:index]
+                self._hosts = [host, *self._others(host)]
                 return connection
             if remaining_seconds() <= 0:
                 break
         raise DatabaseUnavailable("; ".join(errors))
+
+    def _others(self, host: tuple[str, str]) -> list[tuple[str, str]]:
+        return [other for other in self._hosts if other != host]
 
     def is_connection_usable(self) -> bool:
         """True unless the connection is closed, in a transaction that failed, or hung up by the server."""
