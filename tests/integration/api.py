@@ -13,8 +13,9 @@ from aiohttp import web
 
 from catalog_server.config import Settings
 from catalog_server.db import Database
-from catalog_server.http.context import DRAINING, SERVICES, Services, ServicesHolder
+from catalog_server.http.context import IN_FLIGHT, SERVICES, Services, ServicesHolder
 from catalog_server.http.health import READINESS, Check, Checks
+from catalog_server.http.in_flight import InFlight
 from catalog_server.http.routes import make_application
 from catalog_server.jobs import Queue
 from catalog_server.reads import Reads
@@ -84,7 +85,7 @@ class ApiServer:
         application = make_application()
         application[SERVICES] = self._holder
         application[READINESS] = _ready
-        application[DRAINING] = asyncio.Event()
+        application[IN_FLIGHT] = InFlight()
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

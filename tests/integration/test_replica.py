@@ -1,6 +1,7 @@
 """One replica as a process: configuration, readiness, tokens, logs, shutdown."""
 
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -215,6 +216,32 @@ def test_a_leader_stopped_by_sigterm_is_succeeded_long_before_its_lease_would_ru
     second = wait_until(lambda: (seen := shown()) and seen["holder"] != first["holder"] and seen, what="a successor")
     assert second["epoch"] > first["epoch"]
     assert leader.name not in second["holder"]
+
+
+def test_a_request_in_flight_neither_delays_the_successor_nor_is_cut_off(
+    empty_dsn: str, start_replica: StartReplica
+) -> None:
+    settings = {"leadership_lease_seconds": "600", "leadership_renew_deadline_seconds": "300", "probes_enabled": "true"}
+    leaving, staying = (start_replica(name, empty_dsn, **settings) for name in ("leaving", "staying"))
+    leaving.wait_until_ready()
+    staying.wait_until_ready()
+    if staying.metric("catalog_leader"):
+        leaving, staying = staying, leaving
+    wait_until(lambda: leaving.metric("catalog_leader") == 1, what="leadership")
+
+    body = b'{"value": "in flight"}'
+    with socket.create_connection(("127.0.0.1", leaving.port), timeout=30) as client:
+        head = (
+            f"POST /api/v1/probes HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        )
+        client.sendall(head.encode())
+        assert b"100 Continue" in client.recv(1000), "the request is not in flight"
+        leaving.signal(signal.SIGTERM)
+        wait_until(lambda: staying.metric("catalog_leader") == 1, what="a successor")
+        assert leaving.process.poll() is None
+        client.sendall(body)
+        assert client.recv(1000).startswith(b"HTTP/1.1 202 "), "the request was cut off"
+    assert leaving.process.wait(timeout=30) == 0
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ Authority: this package alone builds the parts and hands them to each other.
 Guarantees:
 * Invalid settings or an unreachable database never end the process: it is live, not ready, and says why; it
   becomes ready by itself, or by SIGHUP after the settings were mended.
-* SIGTERM: /readyz fails first, then requests in flight finish, then workers hand back what they hold, then
-  the singleton loops end and the lease is released, then the pools close.
+* SIGTERM: /readyz fails first. Then requests in flight finish, workers finish or hand back what they hold, and the
+  singleton loops end and the lease is released; none of these waits for another. At last the pools close.
 * A new configuration that is invalid leaves the old one at work.
 
 Non-guarantee: the listen address, the replica's name and its log level need a restart of the process.

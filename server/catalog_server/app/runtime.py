@@ -186,15 +186,28 @@ class Runtime:
             await self.standby.beat(self.pools.health, beat)
 
     async def stop(self) -> None:
-        """Workers first, then the lease, then the pools. Bounded by `shutdown_grace_seconds` and deadlines."""
+        """`hand_over`, then `close`."""
+        await self.hand_over()
+        await self.close()
+
+    async def hand_over(self) -> None:
+        """Leaves to others what they can take: jobs are finished or handed back, loops end, the lease is released.
+
+        Neither waits for the other: how long a job takes says nothing of how soon there must be another leader.
+        Bounded by `shutdown_grace_seconds` and deadlines.
+        """
         self.readiness.drain("shutting down")
         self.schema.stop()
         for task in self._tasks:
             if task.get_name() == "bring-up":
                 await _cancel(task)
-        await self.worker.stop(self.settings.shutdown_grace_seconds)
+        leaving = [self.worker.stop(self.settings.shutdown_grace_seconds)]
         if self.elector is not None:
-            await self.elector.stop()
+            leaving.append(self.elector.stop())
+        await asyncio.gather(*leaving)
+
+    async def close(self) -> None:
+        """After `hand_over`, and the last request: says goodbye and closes all connections. Bounded by deadlines."""
         for task in self._tasks:
             await _cancel(task)
         if self.lease is not None:

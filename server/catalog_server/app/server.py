@@ -17,11 +17,14 @@ from catalog_server.config import (
     load_settings,
     restart_needed,
 )
-from catalog_server.http.context import DRAINING, SERVICES, ServicesHolder
+from catalog_server.http.context import IN_FLIGHT, SERVICES, ServicesHolder
 from catalog_server.http.health import READINESS, Check, Checks
+from catalog_server.http.in_flight import InFlight
 from catalog_server.http.routes import make_application
 
 log = logging.getLogger(__name__)
+
+STRAGGLERS_SECONDS = 1.0  # for requests that came on an open connection at the last moment
 
 
 class CannotListen(Exception):
@@ -38,7 +41,7 @@ class Server:
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
         self._problem: str | None = "starting"
-        self._draining = asyncio.Event()
+        self._in_flight = InFlight()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._holder = ServicesHolder()
@@ -59,9 +62,8 @@ class Server:
         application = make_application()
         application[SERVICES] = self._holder
         application[READINESS] = self._checks
-        application[DRAINING] = self._draining
-        grace_seconds = self._runtime.settings.shutdown_grace_seconds if self._runtime else 1.0
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=grace_seconds)
+        application[IN_FLIGHT] = self._in_flight
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STRAGGLERS_SECONDS)
         await runner.setup()
         host, port = self._address
         try:
@@ -88,14 +90,20 @@ class Server:
 
     async def _shut_down(self, runner: web.AppRunner) -> None:
         log.info("draining")
-        self._draining.set()
+        self._in_flight.draining = True
         runtime = self._runtime
         if runtime is not None:
             runtime.readiness.drain("shutting down")
             await asyncio.sleep(runtime.settings.drain_seconds)  # load balancers take notice
-        await runner.cleanup()  # closes the listener and waits for requests in flight
-        if runtime is not None:
-            await runtime.stop()
+        for site in runner.sites:
+            await site.stop()  # the listener is closed, connections are not
+        if runtime is None:
+            await runner.cleanup()
+            return
+        # A client that takes its time with a request must not keep others from the lease.
+        await asyncio.gather(self._in_flight.finished(runtime.settings.shutdown_grace_seconds), runtime.hand_over())
+        await runner.cleanup()
+        await runtime.close()
 
     async def _checks(self) -> Checks:
         if self._runtime is None:

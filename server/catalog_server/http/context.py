@@ -1,12 +1,12 @@
 """What a handler may use of the replica it runs in."""
 
-import asyncio
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from catalog_server.config import Settings
 from catalog_server.db import Database
+from catalog_server.http.in_flight import InFlight
 from catalog_server.jobs import Queue
 from catalog_server.reads import Reads
 
@@ -37,7 +37,7 @@ class NotReady(Exception):
 
 
 SERVICES: web.AppKey[ServicesHolder] = web.AppKey("services", ServicesHolder)
-DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
+IN_FLIGHT: web.AppKey[InFlight] = web.AppKey("in flight", InFlight)
 
 
 def services(request: web.Request) -> Services:

@@ -9,7 +9,7 @@ import jwt
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from catalog_server.http.context import DRAINING, services
+from catalog_server.http.context import IN_FLIGHT, services
 from catalog_server.observability import metrics
 from catalog_server.observability.logs import log_context
 
@@ -28,7 +28,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = uuid4().hex
     started = time.perf_counter()
     status = 500
-    with log_context(request_id=request_id), metrics.HTTP_IN_FLIGHT.track_inprogress():
+    with request.app[IN_FLIGHT], log_context(request_id=request_id), metrics.HTTP_IN_FLIGHT.track_inprogress():
         try:
             response = await handler(request)
             status = response.status
@@ -47,7 +47,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
                 }
                 log.log(level, "request", extra=fields)
     response.headers[REQUEST_ID_HEADER] = request_id
-    if request.app[DRAINING].is_set():
+    if request.app[IN_FLIGHT].draining:
         response.force_close()  # so that a load balancer does not send another request on this connection
     return response
 
