@@ -109,7 +109,8 @@ lint: $(INSTALLED) ## Check format, style, types, the import contract and the pl
 	$(BIN)/yamllint --strict .
 	PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 ANSIBLE_CONFIG=playbooks/ansible.cfg $(BIN)/ansible-lint --strict
 	@PATH="$(KUBERNETES_BIN):$$PATH"; \
-	if command -v helm >/dev/null; then helm lint --strict --quiet helm/* --set postgresql.enabled=true; \
+	if command -v helm >/dev/null; then helm lint --strict --quiet helm/catalog-server --set postgresql.enabled=true && \
+	  helm lint --strict --quiet helm/postgresql-ha; \
 	else echo "The charts are not checked: helm is missing. Get it: make kubernetes-tools"; fi
 
 .PHONY: format

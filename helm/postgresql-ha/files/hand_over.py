@@ -33,7 +33,7 @@ def hand_over(api, me, seconds, clock=time):
         except (OSError, HTTPException, KeyError, TypeError, ValueError) as error:
             answer = repr(error)
         if clock.monotonic() >= give_up_at:
-            return f"{me} stops as the primary, since nobody took over in {seconds} s: {answer}"
+            return f"{me} is still the primary, since nobody took over in {seconds} s: {answer}"
         clock.sleep(1)  # a replica may be in step again by then
 
 
