@@ -289,11 +289,11 @@ async def test_heal_mends_what_another_run_left_behind(target: KindTarget, clust
     other = KindTarget(cluster.state_dir, cluster.variables)
     leader = await other.leader()
     assert leader is not None
-    names = [leader, *(name for name in await instances(other) if name != leader)]
     # First, while the others are ready: the disruption budget lets the leader go only then.
     await other.orchestrator.drain(await other.orchestrator.node_of(leader))
-    await other.signal(names[1], "STOP")
-    await other.cut_off(names[2], "frozen", "database")
+    paused, cut_off = [each.name for each in await other.replicas() if each.running][:2]
+    await other.signal(paused, "STOP")
+    await other.cut_off(cut_off, "frozen", "database")
     await target.heal()
     await whole(target)
     assert not [node for node in cluster.get("nodes")["items"] if node["spec"].get("unschedulable")]
