@@ -26,6 +26,9 @@ SECONDS: Mapping[str, float] = {
     "autoscaler idle": 240,
     "replicas added": 120,
     "replicas taken away": 240,
+    "members streaming": 240,
+    "primary changed": 120,
+    "fifty writes": 120,
     "verdict": 1200,
 }
 POLL_SECONDS = 0.25

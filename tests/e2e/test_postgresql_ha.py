@@ -1,0 +1,115 @@
+"""The catalog on three members of PostgreSQL under Patroni: whichever member is lost, no acknowledged write is."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e import waits
+from e2e.cluster import Cluster
+from e2e.steady_writer import SteadyWriter
+
+pytestmark = pytest.mark.timeout(1800)
+
+DATABASE = "catalog-server-db"
+MEMBERS = f"app.kubernetes.io/instance={DATABASE},app.kubernetes.io/component=member"
+VARIABLES: dict[str, Any] = {"postgresql_ha": True, "settings": {"probes_enabled": True}}
+
+
+@pytest.fixture(scope="module")
+def replicated(cluster: Cluster) -> Iterator[Cluster]:
+    """The release on the database of this chart; afterwards on the one that the other tests have."""
+    cluster.play("image.yml", event="images built", **VARIABLES)
+    cluster.play("deploy.yml", **VARIABLES)
+    yield cluster
+    cluster.play("deploy.yml")
+    cluster.helm("--namespace", "catalog", "uninstall", DATABASE, "--wait")
+    cluster.kubectl(
+        "delete", "persistentvolumeclaims,services,endpoints", "--selector", f"app.kubernetes.io/instance={DATABASE}"
+    )
+
+
+@pytest.fixture
+def writer(replicated: Cluster) -> Iterator[SteadyWriter]:
+    """Not one of its acknowledged writes may be lost."""
+    wait_for_three(replicated)
+    token = replicated.kubectl("exec", "deployment/catalog-server", "--", "catalog-server", "token").strip()
+    writer = SteadyWriter(replicated.http_port, token)
+    with writer.running():
+        waits.until("fifty writes", lambda: len(writer.acknowledged) >= 50)
+        yield writer
+        acknowledged = len(writer.acknowledged)
+        waits.until("fifty writes", lambda: len(writer.acknowledged) >= acknowledged + 50)
+    assert writer.lost() == []
+    print(f"{len(writer.acknowledged)} writes; the longest without one took {writer.longest_seconds:.1f} s")
+
+
+def members(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """What Patroni says of each, asked of whichever answers."""
+    for name in (f"{DATABASE}-{number}" for number in range(3)):
+        try:
+            told = cluster.kubectl("exec", name, "--container", "postgresql", "--", "patronictl", "list", "-f", "json")
+        except subprocess.CalledProcessError:
+            continue  # the next one may know
+        return {each["Member"]: each for each in json.loads(told)}
+    return {}
+
+
+def primary(cluster: Cluster) -> str | None:
+    found = [name for name, each in members(cluster).items() if each["Role"] == "Leader" and each["State"] == "running"]
+    return found[0] if found else None
+
+
+def wait_for_three(cluster: Cluster) -> None:
+    """One primary, and both others stream from it."""
+
+    def look() -> bool:
+        told = [(each["Role"] == "Leader", each["State"]) for each in members(cluster).values()]
+        return sorted(told) == [(False, "streaming"), (False, "streaming"), (True, "running")]
+
+    waits.until("members streaming", look)
+
+
+def wait_for_another_primary(cluster: Cluster, former: str) -> str:
+    def look() -> str | None:
+        now = primary(cluster)
+        return now if now != former else None
+
+    return waits.until("primary changed", look)
+
+
+def test_three_members_on_three_nodes_with_volumes_that_stay_there(replicated: Cluster) -> None:
+    wait_for_three(replicated)
+    pods = replicated.get("pods", "--selector", MEMBERS)["items"]
+    nodes = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in pods}
+    assert len(set(nodes.values())) == len(nodes) == 3
+    volumes = replicated.get("persistentvolumes")["items"]
+    bound = {each["spec"]["claimRef"]["name"]: json.dumps(each["spec"].get("nodeAffinity")) for each in volumes}
+    for name, node in nodes.items():
+        assert node in bound[f"data-{name}"]
+
+
+def test_a_second_deploy_changes_nothing(replicated: Cluster) -> None:
+    assert "Nothing changed" in replicated.play("deploy.yml", **VARIABLES)
+
+
+def test_the_chart_s_own_test_passes(replicated: Cluster) -> None:
+    replicated.helm("--namespace", "catalog", "test", DATABASE, "--logs")
+
+
+def test_a_switchover_loses_nothing(replicated: Cluster, writer: SteadyWriter) -> None:
+    former = primary(replicated)
+    assert former is not None
+    replicated.play("switchover.yml", **VARIABLES)
+    wait_for_another_primary(replicated, former)
+    wait_for_three(replicated)
+
+
+def test_a_killed_primary_is_replaced_and_comes_back_as_a_replica(replicated: Cluster, writer: SteadyWriter) -> None:
+    former = primary(replicated)
+    assert former is not None
+    replicated.kubectl("delete", "pod", former, "--grace-period", "0", "--force", "--wait=false")
+    wait_for_another_primary(replicated, former)
+    wait_for_three(replicated)
