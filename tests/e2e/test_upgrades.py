@@ -1,4 +1,4 @@
-"""An upgrade that can not work is taken back while clients are served; a good one can be."""
+"""An upgrade that can not work is taken back while clients are served; a good one can be, and wins over other hands."""
 
 from deploy.steady_client import SteadyClient
 from e2e.cluster import RELEASE, Cluster
@@ -31,3 +31,12 @@ def test_settings_are_upgraded_and_rolled_back_without_losing_a_request(release:
     assert client.failures == []
     assert not before & upgraded
     assert not upgraded & set(release.ready_pods())
+
+
+def test_a_number_of_replicas_that_somebody_else_has_set_is_changed(release: Cluster) -> None:
+    release.kubectl("scale", f"deployment/{RELEASE}", "--replicas=4")
+    release.wait_until_ready(4)
+    release.play("scale.yml", replicas=2)
+    release.wait_until_ready(2)
+    release.play("scale.yml", replicas=3)
+    release.wait_until_ready(3)

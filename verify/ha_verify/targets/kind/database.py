@@ -18,6 +18,8 @@ NAME = "catalog-server-postgresql"
 RELEASE_SECRET = "catalog-server"  # noqa: S105 - a name
 CONTAINER = "postgresql"
 STOP_SECONDS = 90.0
+# The kubelet waits ever longer before it starts a container again.
+START_AGAIN_SECONDS = 90.0
 
 
 class KindDatabase(PostgreSQL):
@@ -53,12 +55,13 @@ class KindDatabase(PostgreSQL):
         return {"host": "127.0.0.1", "port": str(self._port)}
 
     async def act(self, action: Action) -> None:
-        """`crash` kills all its processes at once; the kubelet starts them again. `restart` has the pod replaced.
+        """`crash` kills all its processes at once, and returns when the API tells of those that the kubelet started in
+        their place: before that, it would lead whoever acts next to the dead ones. `restart` has the pod replaced.
 
         `pause` stops all its processes. `stop` and `start` return when its pod is gone or answers.
         """
         if action == "crash":
-            await self._containers.signal(await self._pod(), "KILL")
+            await self._crash(await self._pod())
         elif action == "restart":
             await self.resume()  # who is stopped by a signal can not stop in an orderly way
             await self._api.delete(f"/api/v1/namespaces/{self._namespace}/pods/{(await self._pod()).name}")
@@ -68,6 +71,15 @@ class KindDatabase(PostgreSQL):
             await self.resume()
         else:
             await self._scale(0 if action == "stop" else 1)
+
+    async def _crash(self, killed: Pod) -> None:
+        await self._containers.signal(killed, "KILL")
+
+        async def look() -> str | None:
+            pod = await self._pod()
+            return None if pod.running and pod.container != killed.container else f"{pod.name} is not told to run"
+
+        await until("PostgreSQL's next container", START_AGAIN_SECONDS, look)
 
     async def resume(self) -> None:
         pod = await self._pod()
