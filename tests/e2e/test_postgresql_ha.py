@@ -63,11 +63,12 @@ def primary(cluster: Cluster) -> str | None:
 
 
 def wait_for_three(cluster: Cluster) -> None:
-    """One primary, and both others stream from it."""
+    """One primary, one that has all of it, and all three on its timeline."""
 
     def look() -> bool:
-        told = [(each["Role"] == "Leader", each["State"]) for each in members(cluster).values()]
-        return sorted(told) == [(False, "streaming"), (False, "streaming"), (True, "running")]
+        told = members(cluster).values()
+        roles = sorted(each["Role"] for each in told if each["State"] in ("running", "streaming"))
+        return roles == ["Leader", "Replica", "Sync Standby"] and len({each["TL"] for each in told}) == 1
 
     waits.until("members streaming", look)
 
