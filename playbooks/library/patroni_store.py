@@ -1,6 +1,5 @@
 #!/usr/bin/python
-"""Prepares etcd for Patroni: nobody gets in without the password, and the configuration of the cluster is what it should
-be.
+"""Prepares etcd for Patroni: nobody gets in without the password, and it has the configuration of the cluster.
 
 Without a password every user of this machine could make himself the primary, or have PostgreSQL run his commands.
 """

@@ -100,10 +100,10 @@ def copy_by_patroni(cluster, member):
 def mark_of(member):
     """Another one for each copy; None where there is none, or it is not complete."""
     try:
-        status = (member.data / "global" / "pg_control").stat()  # comes last
+        control = (member.data / "global" / "pg_control").stat()  # comes last
+        return control.st_ino, (member.data / "PG_VERSION").stat().st_ctime_ns
     except FileNotFoundError:
         return None
-    return status.st_ino, (member.data / "PG_VERSION").stat().st_ctime_ns
 
 
 def is_in_use(primary, member):

@@ -45,7 +45,7 @@ def main():
         problems += port_problems(wanted_ports(variables), variables["state_dir"])
     facts = {}
     if not problems:
-        facts = installation(project_dir)
+        facts = installation(project_dir, variables["state_dir"])
         problems += failover_problems(variables, facts["etcd"])
     if not problems:
         problems += access_problems(facts, variables)
@@ -155,13 +155,13 @@ def failover_problems(variables, etcd):
     problems = []
     if members < AUTOMATIC_MEMBERS_MIN:
         problems.append(
-            f"postgresql_failover = automatic: needs postgresql_members of {AUTOMATIC_MEMBERS_MIN} or more, so that two "
-            f"are left when one is lost; it is {members}. Set it to {AUTOMATIC_MEMBERS_MIN}"
+            f"postgresql_failover = automatic: needs {AUTOMATIC_MEMBERS_MIN} members, so that two are left when one is "
+            f"lost, and postgresql_members is {members}. Set it to {AUTOMATIC_MEMBERS_MIN} or more"
         )
     if not etcd:
         problems.append(
-            "postgresql_failover = automatic: needs etcd, which is neither on the PATH nor in .cache/kubernetes/bin. Run "
-            "`make etcd`, which builds it with Go, or as root on Debian: apt-get install etcd-server"
+            "postgresql_failover = automatic: needs etcd, which is neither on the PATH nor in .cache/kubernetes/bin. "
+            "Run `make etcd`, which builds it with Go, or as root on Debian: apt-get install etcd-server"
         )
     return problems
 

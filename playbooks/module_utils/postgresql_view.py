@@ -73,6 +73,8 @@ def find_problems(views):
         if view.problem
     ]
     problems += [problem for view in views if view.member.patroni for problem in _find_problems_of_patroni(view)]
+    if views[0].member.patroni and views[0].member.synchronous_replicas and not any(map(_may_take_over, views)):
+        problems.append("no replica is synchronous, so that nobody may take over from the primary")
     writable = [view for view in views if view.writable]
     if not writable and any(view.member.patroni for view in views):
         return [*problems, "no member takes writes. Patroni elects one; where it does not, failover.yml says why"]
@@ -101,6 +103,10 @@ def _find_problems_of_patroni(view):
     return problems
 
 
+def _may_take_over(view):
+    return bool((view.patroni or {}).get("sync_standby"))
+
+
 def remedy(view):
     return f"Make it a replica anew: reinit-replica.yml -e member={view.member.name}"
 
@@ -120,7 +126,7 @@ def _describe_patroni(view):
     said = view.patroni
     if said is None:
         return "no answer"
-    role = "sync standby" if said.get("sync_standby") else said.get("role", "no role")
+    role = "sync standby" if _may_take_over(view) else said.get("role", "no role")
     return f"{role}, {said.get('replication_state') or said.get('state', 'no state')}"
 
 
