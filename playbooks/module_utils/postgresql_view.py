@@ -73,7 +73,8 @@ def find_problems(views):
         if view.problem
     ]
     problems += [problem for view in views if view.member.patroni for problem in _find_problems_of_patroni(view)]
-    if views[0].member.patroni and views[0].member.synchronous_replicas and not any(map(_may_take_over, views)):
+    is_synchronous = any(view.member.patroni and view.member.synchronous_replicas for view in views)
+    if is_synchronous and not any(_may_take_over(view) for view in views):
         problems.append("no replica is synchronous, so that nobody may take over from the primary")
     writable = [view for view in views if view.writable]
     if not writable and any(view.member.patroni for view in views):

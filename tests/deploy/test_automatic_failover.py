@@ -20,7 +20,7 @@ from deploy.deployment import PROJECT, Deployment, changes, free_port_range
 from deploy.test_replication import data, empty_table, has_everything, states, words
 from support.postgres import wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 SECRETS = ("patroni_password", "etcd_password", "postgresql_replication_password", "postgresql_superuser_password")
 
