@@ -64,6 +64,10 @@ chaos: $(INSTALLED) ## Run every scenario in its short form, and find every sabo
 kubernetes-tools: $(INSTALLED) ## Find kind, kubectl and helm, or build them with Go
 	@$(PLAY) -i inventories/kind $(ARGS) kubernetes-tools.yml
 
+.PHONY: etcd
+etcd: $(INSTALLED) ## Find etcd, or build it with Go: postgresql_failover=automatic needs it
+	@$(PLAY) $(ARGS) etcd.yml
+
 .PHONY: image
 image: $(INSTALLED) ## Build the container images: the server, and a database for trials
 	@$(PLAY) $(ARGS) image.yml

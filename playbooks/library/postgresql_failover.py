@@ -6,6 +6,9 @@ received most is found; it is promoted; a write proves it. Every step may be rep
 interrupted, or whose new primary is lost too, is followed by another run.
 
 Invariant: nobody is promoted while another data folder could start, or has a process, as a primary.
+
+With automatic failover Patroni needs no order to do it, but for what it refuses, which is a loss. Then the same is
+asked for here as above; to fence is Patroni's, by its lock.
 """
 
 import shutil
@@ -25,6 +28,7 @@ KILL_SECONDS = 10
 REPLAY_SECONDS = 60
 PROMOTE_SECONDS = 60
 WRITE_SECONDS = 30
+ELECTION_SECONDS = 40  # Patroni's ttl, and time to promote
 
 
 def main():
@@ -39,7 +43,8 @@ def main():
     try:
         with cluster.lock():
             cluster.refuse_unless_replicated()
-            summary, new = fail_over(cluster, module.params["force"], module.params["accept_data_loss"])
+            how = fail_over_by_patroni if cluster.is_automatic else fail_over
+            summary, new = how(cluster, module.params["force"], module.params["accept_data_loss"])
     except Failed as failed:
         module.fail_json(msg=str(failed))
     except (OSError, psycopg2.Error, psutil.Error) as error:
@@ -52,10 +57,7 @@ def fail_over(cluster, force, accept_data_loss):
     begun_at = time.monotonic()
     lost = the_lost(cluster)
     if lost is not None and not force and lost.has_data and takes_writes(lost):
-        raise Failed(
-            f"{lost.name} is the primary and takes writes: nothing has failed. For a planned change run "
-            "switchover.yml; to end it all the same, add -e force=true"
-        )
+        raise nothing_has_failed(lost)
     if not accept_data_loss:
         refuse_to_lose(look(cluster), lost)
     if lost is not None:
@@ -73,6 +75,49 @@ def fail_over(cluster, force, accept_data_loss):
     place = f", in place of {lost.name}" if lost else ""
     summary = f"{new.name} is the primary now{place}. It took a write {seconds:.1f} s after the failover began."
     return "\n".join([summary, *find_problems(look(cluster))]), new
+
+
+def fail_over_by_patroni(cluster, force, accept_data_loss):
+    """Waits for the election, unless forced to hasten it; else a member is chosen here. Returns as `fail_over`."""
+    begun_at = time.monotonic()
+    lost = next(iter(cluster.leaders()), None)
+    if lost is not None and takes_writes(lost) and not force:
+        raise nothing_has_failed(lost)
+    new = None if force else elected(cluster)
+    if new is None:
+        views = look(cluster)
+        if not accept_data_loss:
+            refuse_to_lose(views, lost)
+        standbys = [view for view in views if view.standby and view.member is not lost]
+        if not standbys:
+            raise Failed("no replica answers, so there is nobody to promote. Start one: supervisorctl start NAME")
+        new = max(standbys, key=lambda view: ((view.patroni or {}).get("sync_standby", False), view.progress)).member
+        if refusal := new.patroni.order("POST", "/failover", {"candidate": new.name}, seconds=PROMOTE_SECONDS):
+            raise Failed(f"{new.name} was not promoted: {refusal}; see make logs, and run this again")
+    wait_until(lambda: takes_writes(new), WRITE_SECONDS, f"{new.name} takes writes")
+    new.write(WRITE_SECONDS)
+    seconds = time.monotonic() - begun_at
+    place = f", in place of {lost.name}" if lost not in (None, new) else ""
+    summary = f"{new.name} is the primary now{place}. It took a write {seconds:.1f} s after the failover began."
+    return "\n".join([summary, *find_problems(look(cluster))]), new
+
+
+def elected(cluster):
+    """The member that Patroni made the primary, or restarted as such; None where it did not within its time."""
+    with suppress(Failed):
+        return wait_until(
+            lambda: next((member for member in cluster.leaders() if takes_writes(member)), None),
+            ELECTION_SECONDS,
+            "an election",
+        )
+    return None
+
+
+def nothing_has_failed(primary):
+    return Failed(
+        f"{primary.name} is the primary and takes writes: nothing has failed. For a planned change run "
+        "switchover.yml; to end it all the same, add -e force=true"
+    )
 
 
 def the_lost(cluster):

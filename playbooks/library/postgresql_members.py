@@ -31,6 +31,8 @@ def main():
         # What the data folders say, whether the members run or not.
         with_data=[member.name for member in cluster.members if member.has_data],
         primaries=[member.name for member in primaries],
+        failover=("automatic" if cluster.is_automatic else "manual") if views else "",
+        has_leader=bool(cluster.leaders()),
         **summary,
     )
 

@@ -3,6 +3,9 @@
 
 Anew means whatever the replica holds is given up for what the primary has. Where it went another way than the primary
 (it was one, and wrote what nobody confirmed), pg_rewind takes back just that; else pg_basebackup copies all.
+
+With automatic failover Patroni makes a replica's data whenever they are missing, rewinds a former primary without being
+asked, and copies all when it is asked to make one anew.
 """
 
 import os
@@ -16,6 +19,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.postgresql_cluster import Cluster, Failed, Member, one_line, wait_until
 
 STOP_SECONDS = 15
+COPY_SECONDS = 300
 NOTHING_TO_REWIND = "no rewind required"
 
 
@@ -34,7 +38,8 @@ def main():
             if state == "gone":
                 result = {"changed": forget(cluster, Member(cluster.state_dir, module.params["name"]))}
             elif state == "anew":
-                result = make_anew(cluster, cluster.member(module.params["name"]), module.params["copy"])
+                member = cluster.member(module.params["name"])
+                result = make_anew(cluster, member, module.params["copy"])
             else:
                 result = {"changed": make_present(cluster, cluster.member(module.params["name"]))}
     except Failed as failed:
@@ -54,6 +59,8 @@ def make_present(cluster, member):
 
 def forget(cluster, member):
     """The primary keeps no WAL any more for a member that was removed."""
+    if cluster.is_automatic:
+        return False  # Patroni sees to the slots
     primary = cluster.the_primary()
     wait_until(lambda: not is_in_use(primary, member), STOP_SECONDS, f"the end of {member.name}'s replication")
     return cluster.arrange_slots(primary)
@@ -64,6 +71,9 @@ def make_anew(cluster, member, copy):
     primary = cluster.the_primary()
     if primary is member:
         raise Failed(f"member = {member.name}: it is the primary. Hand over to another first: switchover.yml")
+    if cluster.is_automatic:
+        copy_by_patroni(cluster, member)
+        return {"changed": True, "summary": f"{member.name} was copied by Patroni, from {primary.name}."}
     primary.run("CHECKPOINT")  # pg_rewind reads the present timeline from it
     cluster.programs.stop(member.name, wait=True)
     cluster.arrange_slots(primary)
@@ -73,6 +83,27 @@ def make_anew(cluster, member, copy):
         copy_data(member)
     done = f"copied by pg_basebackup ({how})" if how else "rewound by pg_rewind"
     return {"changed": True, "summary": f"{member.name} was {done}, from {primary.name}."}
+
+
+def copy_by_patroni(cluster, member):
+    """Returns when there are other data than before; the replica is not at work yet."""
+    cluster.programs.start(member.name)
+    wait_until(member.patroni.status, STOP_SECONDS, f"an answer of {member.name}'s Patroni")
+    before = mark_of(member)
+    if before is not None:  # else it copies already
+        wanted = {"force": True, "from_leader": True}
+        if refusal := member.patroni.order("POST", "/reinitialize", wanted, seconds=STOP_SECONDS):
+            raise Failed(f"{member.name} was not made anew: {refusal}")
+    wait_until(lambda: mark_of(member) not in (None, before), COPY_SECONDS, f"a copy of the primary in {member.data}")
+
+
+def mark_of(member):
+    """Another one for each copy; None where there is none, or it is not complete."""
+    try:
+        control = (member.data / "global" / "pg_control").stat()  # comes last
+        return control.st_ino, (member.data / "PG_VERSION").stat().st_ctime_ns
+    except FileNotFoundError:
+        return None
 
 
 def is_in_use(primary, member):

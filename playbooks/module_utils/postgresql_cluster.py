@@ -5,6 +5,9 @@ and without it as a primary. Nobody has to be told who the primary is: the `prim
 of them, and takes the one that accepts writes.
 
 Invariant: at most one data folder is without standby.signal, but while somebody changes it by hand.
+
+With automatic failover it is otherwise: Patroni runs the members, whoever holds its lock is the primary, and a data
+folder tells no more than what its member was when it ran last.
 """
 
 import contextlib
@@ -18,6 +21,8 @@ from pathlib import Path
 
 import psycopg2
 import psycopg2.extras
+import yaml
+from ansible.module_utils.patroni import Patroni
 from supervisor.xmlrpc import SupervisorTransport
 
 HOST = "127.0.0.1"
@@ -45,6 +50,14 @@ class Member:
         self.data = self.folder / f"data{name.removeprefix('postgresql')}"
         self.fenced = self.data.with_name(f"{self.data.name}.fenced")
         self._state_dir = state_dir
+        self.patroni, self.conninfo = None, None
+        if configuration := yaml.safe_load(_read(state_dir / "config" / f"{name}.yml") or "null"):
+            self.patroni = Patroni(configuration)
+            self.port = int(configuration["postgresql"]["listen"].rpartition(":")[2])
+            self.bin = configuration["postgresql"]["bin_dir"]
+            cluster = yaml.safe_load(_read(state_dir / "config" / "cluster.yml"))
+            self.synchronous_replicas = cluster["synchronous_mode"] and cluster["synchronous_node_count"]
+            return
         configuration = _read(state_dir / "config" / f"{name}.conf")
         self.port = _found(r"(?m)^port = (\d+)", configuration, int)
         self.conninfo = _found(r"(?m)^primary_conninfo = '(.*)'", configuration)
@@ -142,6 +155,7 @@ class Cluster:
         members = [Member(self.state_dir, name) for name in names if re.fullmatch(r"postgresql(-\d+)?", name)]
         self.members = sorted(members, key=lambda member: member.number)
         self.programs = Programs(self.state_dir / "run" / "supervisor.sock")
+        self.is_automatic = any(member.patroni for member in self.members)
 
     def refuse_unless_replicated(self):
         if len(self.members) < 2:
@@ -157,14 +171,20 @@ class Cluster:
                 return member
         raise Failed(f"member = {name}: there is no such member. Set member to one of {names(self.members)}")
 
+    def leaders(self):
+        """Those whose Patroni holds the lock, each in its own words; without automatic failover nobody."""
+        return [member for member in self.members if member.patroni and member.patroni.leads()]
+
     def primaries(self):
-        """Those whose data folders say so; there should be one."""
-        return [member for member in self.members if member.has_data and not member.is_standby]
+        """Those who lead, or where nobody does, whose data folders say so; there should be one."""
+        return self.leaders() or [member for member in self.members if member.has_data and not member.is_standby]
 
     def the_primary(self):
         primaries = self.primaries()
         if len(primaries) == 1:
             return primaries[0]
+        if self.is_automatic:
+            raise Failed("no member leads. Patroni elects one: wait until status.yml is content, or run failover.yml")
         if not primaries:
             raise Failed(
                 "no member's data folder is a primary's: a failover was begun and not finished. Run failover.yml"
@@ -212,6 +232,9 @@ class Programs:
     def __init__(self, socket):
         self._socket = socket
 
+    def names(self):
+        return [program["name"] for program in self._call("getAllProcessInfo")]
+
     def state(self, name):
         try:
             return self._call("getProcessInfo", name)["statename"].lower()
@@ -242,7 +265,7 @@ class Programs:
         except xmlrpc.client.Fault as fault:
             if fault.faultString.split(":")[0] in ("ALREADY_STARTED", "NOT_RUNNING"):
                 return None
-            raise Failed(f"supervisord refused {method} {arguments[0]}: {fault.faultString}") from fault
+            raise Failed(f"supervisord refused {method} {arguments}: {fault.faultString}") from fault
         except (OSError, xmlrpc.client.Error) as error:
             raise Failed(f"supervisord does not answer ({error}). Run `make deploy`") from error
 

@@ -1,8 +1,12 @@
 """What the members of the PostgreSQL cluster say of themselves at one moment, the table of it, and what is wrong."""
 
+import time
+
 import psycopg2
 from ansible.module_utils.postgresql_cluster import names, one_line
 from tabulate import tabulate
+
+STORE_SECONDS = 20  # Patroni writes to etcd every few seconds
 
 # The timeline is that of the newest segment: a standby's control file learns of it only at its next restart point.
 # at_end: it has replayed all that it has, and waits for more.
@@ -23,12 +27,16 @@ FOLLOWERS = """
 
 
 class View:
-    """One member at one moment. Where it does not answer, `problem` says why, and the rest is None."""
+    """One member at one moment. Where it does not answer, `problem` says why, and the rest is None.
+
+    `patroni` is what its Patroni says, which there is with automatic failover only; None where that does not answer.
+    """
 
     def __init__(self, cluster, member):
         self.member = member
         self.standby = self.lsn = self.timeline = self.at_end = None
         self.followers, self.problem = {}, None
+        self.patroni = member.patroni and member.patroni.status()
         if member.port is None or not member.has_data:
             self.problem = "has no data"
             return
@@ -64,7 +72,13 @@ def find_problems(views):
         for view in views
         if view.problem
     ]
+    problems += [problem for view in views if view.member.patroni for problem in _find_problems_of_patroni(view)]
+    is_synchronous = any(view.member.patroni and view.member.synchronous_replicas for view in views)
+    if is_synchronous and not any(_may_take_over(view) for view in views):
+        problems.append("no replica is synchronous, so that nobody may take over from the primary")
     writable = [view for view in views if view.writable]
+    if not writable and any(view.member.patroni for view in views):
+        return [*problems, "no member takes writes. Patroni elects one; where it does not, failover.yml says why"]
     if not writable:
         return [*problems, "no member takes writes. Run failover.yml"]
     if len(writable) > 1:
@@ -78,6 +92,22 @@ def find_problems(views):
     ]
 
 
+def _find_problems_of_patroni(view):
+    said, name = view.patroni, view.member.name
+    if said is None:
+        return [f"the Patroni of {name} does not answer; see make logs"]
+    problems = []
+    if said.get("pause"):
+        problems.append(f"{name}: nobody fails over, because of a pause. End it: patronictl resume")
+    if time.time() - said.get("dcs_last_seen", 0) > STORE_SECONDS:
+        problems.append(f"the Patroni of {name} does not reach etcd; see make logs")
+    return problems
+
+
+def _may_take_over(view):
+    return bool((view.patroni or {}).get("sync_standby"))
+
+
 def remedy(view):
     return f"Make it a replica anew: reinit-replica.yml -e member={view.member.name}"
 
@@ -86,7 +116,19 @@ def render(views):
     """The table, a line for each member."""
     primary = next((view for view in views if view.writable), None)
     rows = [[view.member.name, view.member.port, *_describe(view, primary)] for view in views]
-    return tabulate(rows, headers=["database", "port", "role", "state", "timeline", "behind"])
+    headers = ["database", "port", "role", "state", "timeline", "behind"]
+    if any(view.member.patroni for view in views):
+        rows = [[*row, _describe_patroni(view)] for row, view in zip(rows, views, strict=True)]
+        headers.append("Patroni")
+    return tabulate(rows, headers=headers)
+
+
+def _describe_patroni(view):
+    said = view.patroni
+    if said is None:
+        return "no answer"
+    role = "sync standby" if _may_take_over(view) else said.get("role", "no role")
+    return f"{role}, {said.get('replication_state') or said.get('state', 'no state')}"
 
 
 def _describe(view, primary):

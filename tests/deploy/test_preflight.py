@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.deployment import PROJECT, load_module
+from deploy.deployment import PROJECT, load_module, load_module_utils
 
+installation = load_module_utils("installation")
 preflight = load_module("preflight")
 
 VARIABLES = {
@@ -17,6 +18,8 @@ VARIABLES = {
     "postgresql_port": 55432,
     "postgresql_members": 1,
     "postgresql_synchronous_replicas": 1,
+    "postgresql_failover": "manual",
+    "postgresql_failover_port_base": 55450,
     "replica_port_base": 8081,
     "database_proxies": False,
     "database_proxy_port_base": 55440,
@@ -92,6 +95,52 @@ def test_more_confirmations_than_replicas_are_refused() -> None:
 def test_database_proxies_are_refused_before_several_members() -> None:
     (problem,) = preflight.number_problems(VARIABLES | {"postgresql_members": 3, "database_proxies": True}, 9)
     assert problem.startswith("database_proxies = True: ")
+
+
+def test_automatic_failover_wants_three_members_and_etcd_and_says_how_to_get_them() -> None:
+    automatic = VARIABLES | {"postgresql_failover": "automatic"}
+    assert preflight.failover_problems(VARIABLES, "") == []
+    assert preflight.failover_problems(automatic | {"postgresql_members": "3"}, "/usr/bin/etcd") == []
+    few, missing = preflight.failover_problems(automatic | {"postgresql_members": 2}, "")
+    assert few.startswith("postgresql_failover = automatic: needs 3 members")
+    assert "postgresql_members is 2" in few
+    assert "make etcd" in missing
+    assert "apt-get install etcd-server" in missing
+    (problem,) = preflight.failover_problems(VARIABLES | {"postgresql_failover": "yes"}, "/usr/bin/etcd")
+    assert problem.startswith("postgresql_failover = yes: must be manual or automatic.")
+
+
+def test_automatic_failover_wants_a_port_for_etcd_and_for_each_patroni() -> None:
+    variables = VARIABLES | {"postgresql_failover": "automatic", "postgresql_members": 3}
+    ports = [port for port in preflight.wanted_ports(variables) if port[1] == "postgresql_failover_port_base"]
+    assert [port[0] for port in ports] == [55450, 55451, 55452, 55453]
+    assert ports[0][2] == "etcd"
+    assert not [port for port in preflight.wanted_ports(VARIABLES) if port[1] == "postgresql_failover_port_base"]
+
+
+def test_the_etcd_that_is_deployed_is_kept_and_else_the_built_one_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / folder / "etcd" for folder in ("old", "project/.cache/kubernetes/bin", "bin")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.touch(mode=0o755)
+    deployed, built, found = paths
+    monkeypatch.setenv("PATH", str(found.parent))
+    programs = tmp_path / "state" / "config" / "programs"
+    programs.mkdir(parents=True)
+
+    def find() -> str:
+        return str(installation.find_etcd(tmp_path / "project", tmp_path / "state"))
+
+    assert find() == str(built)
+    (programs / "etcd.conf").write_text(f"[program:etcd]\ncommand = {deployed}\n    --name etcd\n")
+    assert find() == str(deployed)
+    deployed.unlink()
+    built.unlink()
+    assert find() == str(found)
+    found.unlink()
+    assert find() == ""
 
 
 def test_a_taken_port_names_its_holder() -> None:
