@@ -51,8 +51,17 @@ class Deployed:
         bind = _found(r"frontend catalog\s+bind (\S+)", self.read("config", "haproxy.cfg"))
         return f"http://{bind.replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104 - what is bound, not a binding
 
-    def postgresql_port(self) -> int:
-        return int(_found(r"(?m)^port = (\d+)", self.read("config", "postgresql.conf")))
+    def member_names(self) -> list[str]:
+        """Of the database, by number: one, or several that replicate."""
+        names = [path.stem for path in self.programs_dir.glob("postgresql*.conf")]
+        numbers = {int(name.removeprefix("postgresql").removeprefix("-") or 1): name for name in names}
+        return [numbers[number] for number in sorted(numbers)]
+
+    def member_port(self, name: str) -> int:
+        return int(_found(r"(?m)^port = (\d+)", self.read("config", f"{name}.conf")))
+
+    def member_data(self, name: str) -> Path:
+        return Path(_found(r"(?m)^data_directory = '(.+)'", self.read("config", f"{name}.conf")))
 
     def proxy_port(self, name: str) -> int:
         """Where a database proxy listens."""
