@@ -152,12 +152,7 @@ class LocalMembers:
             return f"{member} follows"
         if not self._fenced(member).exists():
             self._supervisor.start(member, wait=False)
-            try:
-                _wait_for(lambda: self._follows(member), FOLLOW_SECONDS, f"{member} as a replica")
-            except NotPossible:
-                if self._automatic:
-                    raise
-            else:
+            if self._follows_by_itself(member):
                 return f"{member} follows by itself"
         try:
             said = self._playbook.run("reinit-replica.yml", member=member)
@@ -166,6 +161,20 @@ class LocalMembers:
         _wait_for(lambda: self._follows(member), FOLLOW_SECONDS, f"{member} as a replica")
         how = re.search(rf"{member} was (.+?), from", " ".join(said.split()))
         return f"{member} was {how[1]}" if how else f"{member} was made anew"
+
+    def _follows_by_itself(self, member: str) -> bool:
+        """Raises `NotPossible` where nobody would make it follow."""
+
+        def is_decided() -> bool:
+            view = self._view(member)
+            return view is not None and (view.follows or (view.role == "primary" and not self._automatic))
+
+        try:
+            _wait_for(is_decided, FOLLOW_SECONDS, f"{member} as a replica")
+        except NotPossible:
+            if self._automatic:
+                raise
+        return self._follows(member)
 
     async def switch_over(self) -> Mapping[str, Any]:
         return await asyncio.to_thread(self._switch_over)
