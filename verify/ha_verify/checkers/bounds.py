@@ -21,6 +21,7 @@
 What the load balancer notices, and when, is the target's to know: see `Timing`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -96,7 +97,6 @@ def succession(fault: Injected, timing: Timing) -> float:
     if fault.class_ == "leader-delete":
         return timing.before_stop + timing.drain + 2 * timing.retry
     if fault.class_ == "database-and-leader":  # nobody can be elected before there is a database again
-        return (
-            fault.writable - fault.struck + timing.database_deadline + RECONNECT_SECONDS + timing.lease + timing.retry
-        )
+        without_seconds = math.ceil(10 * (fault.writable - fault.struck)) / 10
+        return without_seconds + timing.database_deadline + RECONNECT_SECONDS + timing.lease + timing.retry
     return timing.lease + timing.retry

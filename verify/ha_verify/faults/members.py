@@ -178,4 +178,4 @@ async def _proof(members: Members, before: Member, watch: "asyncio.Task[float]")
     after = await members.primary()
     if after.name == before.name or after.timeline <= before.timeline:
         raise FaultFailed(f"{before.name} is the primary still, on timeline {after.timeline}")
-    return {"successor": after.name, "timelines": [before.timeline, after.timeline], "writable_at": writable_at}
+    return {"primary": after.name, "timelines": [before.timeline, after.timeline], "writable_at": writable_at}

@@ -30,7 +30,6 @@ POLL_SECONDS = 0.1
 
 # What scenarios of the database's members need. Replicas know all members and choose: a proxy before one is no cut.
 REPLICATED: Mapping[str, Any] = {"postgresql_members": 3, "database_proxies": False}
-AUTOMATIC = "automatic"  # the value of postgresql_failover where a program replaces a lost primary
 
 _LACKS: Mapping[Need, str] = {
     "orchestrator": "supervisord starts replicas again and knows of nothing else: no pods, no nodes, no API",
@@ -80,14 +79,7 @@ class LocalTarget:
         self._database = LocalDatabase(self._deployed, self._supervisor, self._processes)
         if int(variables.get("postgresql_members", 1)) >= REPLICATED["postgresql_members"]:
             self.lacks = {**_LACKS, **_MANY_MEMBERS}
-        self._members = LocalMembers(
-            self._deployed,
-            self._supervisor,
-            self._processes,
-            self._database,
-            self._playbook,
-            automatic=variables.get("postgresql_failover") == AUTOMATIC,
-        )
+        self._members = LocalMembers(self._deployed, self._supervisor, self._processes, self._database, self._playbook)
         self._proxies = Proxies(self._deployed, self._supervisor, self._processes)
         self._clock = Clock(self._deployed, self._supervisor)
         self._volume = Volume(self._deployed, database_volume_mib)

@@ -30,7 +30,7 @@ POLL_SECONDS = 0.05
 
 
 class LocalMembers:
-    """Implements `Members`. `automatic`: a program replaces a lost primary, else the playbooks that a person runs."""
+    """Implements `Members`. Patroni replaces a lost primary where it is deployed, else the playbooks of a person do."""
 
     def __init__(
         self,
@@ -39,15 +39,16 @@ class LocalMembers:
         processes: Processes,
         database: LocalDatabase,
         playbook: Playbook,
-        *,
-        automatic: bool,
     ) -> None:
         self._deployed = deployed
         self._supervisor = supervisor
         self._processes = processes
         self._database = database
         self._playbook = playbook
-        self._automatic = automatic
+
+    @property
+    def _automatic(self) -> bool:
+        return self._deployed.fails_over_by_itself
 
     async def names(self) -> list[str]:
         return self._deployed.member_names()
@@ -66,7 +67,7 @@ class LocalMembers:
 
     def _lose(self, member: str) -> str:
         """It is stopped first, so that nothing of it goes on while supervisord is told not to start it again."""
-        self._processes.signal(member, "STOP")
+        self._stop(member)
         self._supervisor.stop(member, wait=False)
         self._kill(member)
         return self._expect(member, "refused")
@@ -84,7 +85,7 @@ class LocalMembers:
         _wait_for(lambda: not self._supervisor.program(member).running, END_SECONDS, f"the end of {member}")
 
     async def pause(self, member: str) -> str:
-        await asyncio.to_thread(self._processes.signal, member, "STOP")
+        await asyncio.to_thread(self._stop, member)
         return await asyncio.to_thread(self._expect, member, "frozen")
 
     async def resume(self, member: str) -> str:
@@ -93,8 +94,22 @@ class LocalMembers:
     def _resume(self, member: str) -> str:
         if not self._processes.is_stopped(member):
             return f"{member} was ended meanwhile"
-        self._processes.signal(member, "CONT")
+        self._go_on(member)
         return f"{member} goes on"
+
+    def _stop(self, member: str) -> None:
+        """The program first: it may run PostgreSQL as no child of its own, and start it again."""
+        self._processes.signal(member, "STOP")
+        for process in self._processes_of(member):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def _go_on(self, member: str) -> None:
+        for process in self._processes_of(member):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+        if self._processes.is_stopped(member):
+            self._processes.signal(member, "CONT")
 
     async def start(self, member: str) -> str:
         return await asyncio.to_thread(self._start, member)
@@ -193,6 +208,8 @@ class LocalMembers:
         Of two that take writes the one on the newer timeline is what the cluster went on with: the other is fenced.
         """
         names = self._deployed.member_names()
+        for name in names:
+            self._go_on(name)
         try:
             _wait_for(lambda: self._find_primary() is not None, START_SECONDS, "a primary")
         except NotPossible:
