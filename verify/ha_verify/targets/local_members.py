@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import re
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,7 @@ class LocalMembers:
     def _kill(self, member: str) -> None:
         def none_is_left() -> bool:
             found = self._processes_of(member)
-            for process in found:
-                process.kill()
+            _send(found, signal.SIGKILL)
             return not psutil.wait_procs(found, timeout=POLL_SECONDS)[1]
 
         with contextlib.suppress(NotPossible):  # it does not run
@@ -100,14 +100,10 @@ class LocalMembers:
     def _stop(self, member: str) -> None:
         """The program first: it may run PostgreSQL as no child of its own, and start it again."""
         self._processes.signal(member, "STOP")
-        for process in self._processes_of(member):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.suspend()
+        _send(self._processes_of(member), signal.SIGSTOP)
 
     def _go_on(self, member: str) -> None:
-        for process in self._processes_of(member):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
+        _send(self._processes_of(member), signal.SIGCONT)
         if self._processes.is_stopped(member):
             self._processes.signal(member, "CONT")
 
@@ -127,9 +123,8 @@ class LocalMembers:
         return await asyncio.to_thread(self._silence, member)
 
     def _silence(self, member: str) -> str:
-        senders = [each for each in self._processes_of(member) if any("walsender" in word for word in each.cmdline())]
-        for sender in senders:
-            sender.suspend()
+        senders = [each for each in self._processes_of(member) if any("walsender" in word for word in _words(each))]
+        _send(senders, signal.SIGSTOP)
         unsent = self._database.server(member).unsent_bytes(LOOK_SECONDS)
         if not senders or not unsent:
             raise NotPossible(f"{member}: {len(senders)} walsenders were stopped, and {unsent} bytes are not sent")
@@ -269,6 +264,21 @@ class LocalMembers:
     def _expect(self, member: str, wanted: str) -> str:
         _wait_for(lambda: reached(self._address(member)) == wanted, END_SECONDS, f"{member}: connections {wanted}")
         return f"connections are {wanted}"
+
+
+def _send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    """To those that are still there: a server's processes come and go."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def _words(process: psutil.Process) -> list[str]:
+    """What it calls itself."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _wait_for(look: Callable[[], bool], seconds: float, what: str) -> None:
