@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ha_verify.targets import NotPossible
 from ha_verify.targets.deployed import Deployed
+from ha_verify.targets.local import LocalTarget
 
 SETTINGS = dict.fromkeys(("drain_seconds", "schedule_seconds", "database_deadline_seconds"), 1.0)
 SETTINGS |= {f"leadership_{name}_seconds": 1.0 for name in ("lease", "renew_deadline", "retry")}
@@ -49,3 +51,8 @@ def test_where_patroni_does_its_configuration_is_read_and_gives_the_bounds(tmp_p
 
 def test_ten_members_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert made(tmp_path, {}, 10).member_names()[8:] == ["postgresql-9", "postgresql-10"]
+
+
+def test_a_deployment_with_one_member_has_nobody_to_fail_over_to(tmp_path: Path) -> None:
+    with pytest.raises(NotPossible, match="postgresql_members is less than 3: add -e postgresql_members=3"):
+        _ = LocalTarget(tmp_path / "state").members
