@@ -7,6 +7,7 @@ ARGS ?=
 REPLICAS ?= 3
 SHAPE ?= steady
 TARGET ?= local
+SCENARIO ?= all
 
 BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/installed
@@ -93,8 +94,8 @@ e2e: $(INSTALLED) ## Test the chart and the playbooks on a kind cluster of their
 	$(BIN)/pytest --durations 20 --junit-xml .state/e2e.xml $(ARGS) tests/e2e
 
 .PHONY: verify
-verify: $(INSTALLED) ## Deploy, break and judge: the verdict on every claim, in report/index.html; TARGET=kind too
-	@PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 $(BIN)/ha-verify run all --target $(TARGET) --report report $(ARGS)
+verify: $(INSTALLED) ## Deploy, break and judge, into report/index.html: make verify TARGET=kind SCENARIO=kill-leader
+	@PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 $(BIN)/ha-verify run $(SCENARIO) --target $(TARGET) --report report $(ARGS)
 
 .PHONY: load
 load: $(INSTALLED) ## Load the deployment against its objectives: make load SHAPE=steady, ramp, spike or soak

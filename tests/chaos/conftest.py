@@ -15,6 +15,7 @@ from chaos.short_runs import ShortRuns
 from deploy.deployment import REPLICAS_MAX, free_port_range
 from ha_verify.targets.local import LocalTarget
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 QUICK = {
     "leadership_lease_seconds": 3,
     "leadership_renew_deadline_seconds": 2,
@@ -58,6 +59,14 @@ def target() -> Iterator[LocalTarget]:
 @pytest.fixture(scope="session")
 def short_runs() -> Iterator[ShortRuns]:
     """The deployment that this worker's runs have one after the other."""
-    runs = ShortRuns(number=int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+    runs = ShortRuns(WORKER)
+    yield runs
+    runs.destroy()
+
+
+@pytest.fixture(scope="session")
+def replicated_runs() -> Iterator[ShortRuns]:
+    """Another one, for runs that need several members of the database."""
+    runs = ShortRuns(WORKER + 20)
     yield runs
     runs.destroy()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 PROJECT = Path(__file__).parents[2]
 SEED = 20  # of all runs: a server with a bug is held against the same schedule as the one without
 BIN = Path(sys.executable).parent
+PROGRAM = (BIN / "ha-verify",)
 QUICK: dict[str, Any] = {
     # In the ratios of the defaults.
     "leadership_lease_seconds": 4,
@@ -54,10 +56,15 @@ class ShortRuns:
             "database_proxy_port_base": port_base + 20,
         }
 
-    def run(self, scenario: str, *options: str, report: Path, **variables: Any) -> Verdict:
-        """`options` are further words of the command line, `variables` further ones of the playbooks."""
+    def run(
+        self, scenario: str, *options: str, report: Path, program: Sequence[str | Path] = PROGRAM, **variables: Any
+    ) -> Verdict:
+        """`options` are further words of the command line, `variables` further ones of the playbooks.
+
+        `program` is another one than `ha-verify`, with the same command line.
+        """
         pairs = [f"{key}={json.dumps(value)}" for key, value in (self._variables | variables).items()]
-        command = [BIN / "ha-verify", "run", scenario, "--short", "--keep", "--json", "--seed", str(SEED), *options]
+        command = [*program, "run", scenario, "--short", "--keep", "--json", "--seed", str(SEED), *options]
         command += ["--report", report, *(word for pair in pairs for word in ("-e", pair))]
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         assert done.stdout, done.stderr

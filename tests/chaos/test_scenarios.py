@@ -1,4 +1,5 @@
 """Every scenario in its short form against a deployment of its own: it ends, and the server upholds every claim.
+Those of a database with several members are in `test_database_members`.
 
 Those that find the seeded bugs are among them, with the same options and the same seed.
 """
@@ -10,7 +11,7 @@ import pytest
 
 from chaos.sabotage import bugs
 from chaos.short_runs import SEED, ShortRuns
-from ha_verify.scenarios import SCENARIOS, Options
+from ha_verify.scenarios import OF_MEMBERS, SCENARIOS, Options
 from ha_verify.scenarios.session import plan
 from ha_verify.targets import Timing
 from ha_verify.targets.local import LocalTarget
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.timeout(600)
 
 OPTIONS = Options(Timing(), short=True, lacks=tuple(LocalTarget.lacks))
 POSSIBLE = {(name, ()) for name, scenario in SCENARIOS.items() if plan([scenario], OPTIONS, SEED)}
-RUNS = sorted(POSSIBLE | {(bug.scenario, bug.options) for bug in map(bugs.load, bugs.names())})
+OF_BUGS = {(bug.scenario, bug.options) for bug in map(bugs.load, bugs.names()) if bug.scenario not in OF_MEMBERS}
+RUNS = sorted(POSSIBLE | OF_BUGS)
 
 
 @pytest.mark.parametrize(("scenario", "options"), RUNS, ids=[" ".join((name, *options)) for name, options in RUNS])

@@ -34,6 +34,15 @@ _ALL = (
     Claim("latency", "Latency stays within its bound outside of database outages", ("C6",)),
     Claim("recovers", "After each fault clients are served again within the bound for its class", ("C5", "C7")),
     Claim("readiness-tells", "A replica that can not serve says so", ("C5",)),
+    Claim(
+        "one-writable-primary",
+        "At most one member of the database takes writes, and timelines only grow",
+        ("H4",),
+        safety=True,
+    ),
+    Claim("database-recovers", "Writes are acknowledged again in time when the database changes", ("H4", "H9", "M4")),
+    Claim("rejoins", "A member of the database that was away comes back as a replica", ("H4",)),
+    Claim("no-restart", "No replica has to be restarted when the database changes", ("C5", "H4")),
     Claim("replicas-agree", "All replicas serve the same data at the end", ("C6",)),
 )
 CLAIMS = {claim.key: claim for claim in _ALL}

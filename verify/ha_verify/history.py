@@ -19,11 +19,13 @@ of the processes "nemesis" and "observer", so that one file tells the whole run.
 | "observer" | locks       | info [{pid, holder, granted, waited_seconds, writes}] of the migration lock       |
 | "observer" | table       | info {table, columns, rows}: what a table held at the end, in parts               |
 | "observer" | checksum    | info {replica, digest}: what a replica served at the end                          |
+| "observer" | member      | info {member, asked_ns, role, timeline, lsn, follows} of the database, by its own word |
+| "observer" | member write| info {member, asked_ns, timeline}: a write was acknowledged; {member, asked_ns}: not  |
 | "observer" | startup     | info {replica, ready_after_seconds}, or {replica, failed}                         |
 
-`at` and `intended_ns` count nanoseconds like `Event.time`; times in tables are floats, in seconds since 1970. An
-observation that could not be made has an error and says nothing else: a `leader` event without one and with null
-means that nobody leads.
+`at`, `intended_ns` and `asked_ns` count nanoseconds like `Event.time`; times in tables are floats, in seconds since
+1970. An observation that could not be made has an error and says nothing else but of whom: a `leader` event without
+one and with null means that nobody leads.
 """
 
 import json

@@ -24,7 +24,7 @@ def edit(function: Callable[..., Any], *edits: Edit) -> None:
     assert isinstance(plain, FunctionType)
     source = textwrap.dedent(inspect.getsource(plain))
     for old, new in edits:
-        source = _replace(source, old, new, where=f"{plain.__module__}.{plain.__qualname__}")
+        source = replaced(source, old, new, where=f"{plain.__module__}.{plain.__qualname__}")
     tree = ast.parse(source)
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
@@ -41,11 +41,12 @@ def edit_constant(module: ModuleType, name: str, *edits: Edit) -> None:
     if not isinstance(text, str):
         raise BugDoesNotApply(f"{where} is not a text any more")
     for old, new in edits:
-        text = _replace(text, old, new, where=where)
+        text = replaced(text, old, new, where=where)
     setattr(module, name, text)
 
 
-def _replace(text: str, old: str, new: str, *, where: str) -> str:
+def replaced(text: str, old: str, new: str, *, where: str) -> str:
+    """The text with an edit made. Raises `BugDoesNotApply`."""
     if text.count(old) != 1:
         raise BugDoesNotApply(f"{where} has {text.count(old)} times, not once: {old!r}")
     return text.replace(old, new)

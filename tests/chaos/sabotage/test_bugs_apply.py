@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from chaos.sabotage import bugs, editing
+from chaos.sabotage import bugs, deployments, editing
 from ha_verify.claims import CLAIMS
+from ha_verify.scenarios import SCENARIOS
 from support.postgres import wait_until
 from support.replica import ReplicaProcess
 
 SERVE = Path(__file__).with_name("serve.py")
+PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 DOCS = Path(__file__).parents[3] / "docs" / "sabotage.md"
 
 
@@ -55,6 +57,17 @@ def test_a_bug_says_what_is_broken_and_which_claim_must_fail(bug: str) -> None:
     assert row, f"docs/sabotage.md has no row for {bug}"
     assert f"`{loaded.scenario}`" in row[0]
     assert f"`{loaded.claim}`" in row[0]
+
+
+@pytest.mark.parametrize("sabotage", deployments.ALL, ids=lambda sabotage: sabotage.name)
+def test_a_sabotage_fits_the_playbooks_and_says_which_claim_must_fail(
+    sabotage: deployments.Sabotage, tmp_path: Path
+) -> None:
+    assert sabotage.claim in SCENARIOS[sabotage.scenario].claims
+    assert f"| `{sabotage.name}` | {sabotage.words} |" in DOCS.read_text()
+    playbooks = deployments.edited_playbooks(sabotage, tmp_path)
+    changed = {name for name in sabotage.edits if (playbooks / name).read_text() != (PLAYBOOKS / name).read_text()}
+    assert changed == set(sabotage.edits)
 
 
 def test_an_unknown_bug_is_refused_with_the_names_of_all() -> None:

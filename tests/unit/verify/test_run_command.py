@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from ha_verify.claims import CLAIMS
 from ha_verify.cli import main
 from ha_verify.cli.list import pages
-from ha_verify.scenarios import ACCEPTANCE, SCENARIOS, Options
-from ha_verify.scenarios.session import plan
+from ha_verify.cli.run import make_target
+from ha_verify.scenarios import ACCEPTANCE, OF_MEMBERS, SCENARIOS, Options
+from ha_verify.scenarios.session import needs, plan
 from ha_verify.targets import Timing
 
 PAGES = Path(__file__).parents[3] / "docs" / "scenarios"
@@ -73,8 +74,33 @@ def test_a_scenario_of_which_nothing_is_left_is_refused_before_anything_is_deplo
     assert "pods have the clock of their node" in " ".join(result.output.split())
 
 
-def test_the_acceptance_set_tries_every_claim() -> None:
-    assert {key for name in ACCEPTANCE for key in SCENARIOS[name].claims} == set(CLAIMS)
+def test_a_database_with_several_members_is_deployed_for_those_who_need_it() -> None:
+    for name in OF_MEMBERS:
+        assert needs([SCENARIOS[name]]) == {"database members"}
+        target = make_target("local", [], needs([SCENARIOS[name]]))
+        assert plan([SCENARIOS[name]], Options(Timing(), lacks=tuple(target.lacks)), 7)
+    assert "database members" in make_target("local", [], needs([SCENARIOS["kill-leader"]])).lacks
+
+
+@pytest.mark.parametrize("name", OF_MEMBERS)
+def test_what_a_database_with_one_member_lacks_is_told_before_anything_is_deployed(name: str, tmp_path: Path) -> None:
+    command = ["run", name, "-e", "postgresql_members=1", "--report", str(tmp_path)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 3
+    assert f"nothing of {name} can be done" in " ".join(result.output.split())
+    assert "add -e postgresql_members=3" in " ".join(result.output.split())
+
+
+def test_replicas_that_choose_a_member_are_not_said_to_be_cut_off() -> None:
+    lacks = make_target("local", ["postgresql_members=3"]).lacks
+    assert plan([SCENARIOS["partition"]], Options(Timing(), lacks=tuple(lacks)), 7) == []
+
+
+def test_the_acceptance_set_and_the_scenarios_of_several_members_try_every_claim() -> None:
+    assert {key for name in (*ACCEPTANCE, *OF_MEMBERS) for key in SCENARIOS[name].claims} == set(CLAIMS)
+    assert {key for name in ACCEPTANCE for key in SCENARIOS[name].claims} == set(CLAIMS) - {
+        *("one-writable-primary", "database-recovers", "rejoins", "no-restart")
+    }
 
 
 def test_the_pages_of_the_scenarios_are_those_of_the_code() -> None:

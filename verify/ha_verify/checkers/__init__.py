@@ -12,6 +12,7 @@ clock, which is exact where both run on one machine, and as good as its clocks a
 from collections.abc import Mapping
 
 from ha_verify.checkers.availability import available, latency, recovers
+from ha_verify.checkers.database import no_restart, one_writable_primary, rejoin, writes_return
 from ha_verify.checkers.jobs import claims_exclusive, deduplicated, effects_once, finish
 from ha_verify.checkers.leadership import failover, fenced, one_leader
 from ha_verify.checkers.migrations import once, starts_up
@@ -38,6 +39,10 @@ CHECKERS: Mapping[str, Checker] = {
     "latency": latency,
     "recovers": recovers,
     "readiness-tells": tells,
+    "one-writable-primary": one_writable_primary,
+    "database-recovers": writes_return,
+    "rejoins": rejoin,
+    "no-restart": no_restart,
     "replicas-agree": agree,
 }
 

@@ -13,11 +13,15 @@
 |                                 | and the load balancer noticed         |                                           |
 | database, connections, disk     | the database is back, a deadline, and | what hung is given up, and connected anew;|
 |                                 | the load balancer noticed             | nobody was ready                          |
+| database: failover, switchover  | another member takes writes, and the  | as above; what makes another one the      |
+|                                 | same                                  | primary has a bound of its own            |
+| database: replica               | they may not                          | the others confirm what is written        |
 | load balancer                   | it is back                            | there is only one                         |
 
 What the load balancer notices, and when, is the target's to know: see `Timing`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +33,7 @@ from ha_verify.targets import Timing
 RECONNECT_SECONDS = 2.0  # replicas ask a database that refuses them about once a second
 READ_P99_SECONDS = 1.0  # of reads outside of the windows in which they may fail
 
-Anchor = Literal["struck", "effective", "healed"]
+Anchor = Literal["struck", "effective", "writable", "healed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,12 @@ class Bound:
 
     def until(self, fault: Injected) -> float:
         """In seconds since the history began."""
-        at = {"struck": fault.struck, "effective": fault.effective, "healed": fault.healed or fault.window_end}
+        at: Mapping[Anchor, float] = {
+            "struck": fault.struck,
+            "effective": fault.effective,
+            "writable": fault.writable,
+            "healed": fault.healed or fault.window_end,
+        }
         return at[self.anchor] + self.seconds
 
 
@@ -69,6 +78,10 @@ def recovery(class_: str, timing: Timing) -> Bound:
         "database-restart": Bound("effective", back),
         "database-crash": Bound("effective", back),
         "database-pause": Bound("healed", back),
+        "database-failover": Bound("writable", back),
+        "database-and-leader": Bound("writable", back),
+        "database-switchover": Bound("writable", back),
+        "database-replica": Bound("struck", 0.0),
         "connections": Bound("healed", back),
         "disk": Bound("healed", back),
         "load-balancer": Bound("effective", RECONNECT_SECONDS),
@@ -83,4 +96,7 @@ def succession(fault: Injected, timing: Timing) -> float:
         return timing.drain + 2 * timing.retry
     if fault.class_ == "leader-delete":
         return timing.before_stop + timing.drain + 2 * timing.retry
+    if fault.class_ == "database-and-leader":  # nobody can be elected before there is a database again
+        without_seconds = math.ceil(10 * (fault.writable - fault.struck)) / 10
+        return without_seconds + timing.database_deadline + RECONNECT_SECONDS + timing.lease + timing.retry
     return timing.lease + timing.retry

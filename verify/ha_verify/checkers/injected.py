@@ -32,6 +32,12 @@ class Injected:
         return self.began + max(0.0, self.struck_wall - self.began_wall)
 
     @property
+    def writable(self) -> float:
+        """When the database took a write again, where the fault cost it that; else when the fault was effective."""
+        at = self.proof.get("writable_at")
+        return self.effective if at is None else self.began + max(0.0, float(at) - self.began_wall)
+
+    @property
     def replica(self) -> str | None:
         """The one it hit, if it hit one."""
         return self.proof.get("replica")

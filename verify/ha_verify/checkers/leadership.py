@@ -83,7 +83,7 @@ def of_leaders(history: History) -> list[Injected]:
     lease_seconds = timing_of(history).lease
     found = []
     for fault in injected(history):
-        if fault.class_ in ("leader-kill", "leader-term", "leader-delete", "node-loss"):
+        if fault.class_ in ("leader-kill", "leader-term", "leader-delete", "node-loss", "database-and-leader"):
             found.append(fault)
         elif fault.class_ in ("leader-pause", "node-pause", "partition", "api-partition"):
             held_seconds = (fault.heal_began or fault.window_end) - fault.began

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ha_verify.claims import CLAIMS
-from ha_verify.scenarios import ACCEPTANCE, SCENARIOS, Scenario
+from ha_verify.scenarios import ACCEPTANCE, OF_MEMBERS, SCENARIOS, Scenario
 
 
 @click.command("list")
@@ -37,7 +37,9 @@ def pages() -> dict[str, str]:
 
 def _contents() -> str:
     lines = [f"* [{name}]({name}.md): {_words(scenario)[0]}" for name, scenario in SCENARIOS.items()]
-    return "# Scenarios\n\n" + "\n".join(lines) + "\n\n`ha-verify run all` runs all but `soak`.\n"
+    others = ", ".join(f"`{name}`" for name in OF_MEMBERS)
+    last = f"`ha-verify run all` runs all but `soak` and those that need a database of several members: {others}."
+    return "# Scenarios\n\n" + "\n".join(lines) + f"\n\n{last}\n"
 
 
 def _page(scenario: Scenario) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +16,10 @@ from rich.console import Console
 from ha_verify.cli.conclusion import conclude
 from ha_verify.scenarios import Options, Scenario, UnknownScenario, chosen
 from ha_verify.scenarios.display import ConsoleDisplay
-from ha_verify.scenarios.session import Session, lacking, plan
+from ha_verify.scenarios.session import Session, lacking, needs, plan
 from ha_verify.scenarios.settle import NotInTime
 from ha_verify.targets import Need, NotPossible, Target, kind
-from ha_verify.targets.local import STATE_DIR, LocalTarget
+from ha_verify.targets.local import REPLICATED, STATE_DIR, LocalTarget
 from ha_verify.targets.playbook import PlaybookFailed
 from ha_verify.verdict import EXIT_CODES
 
@@ -51,8 +51,11 @@ def make_room(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
 
 
-def make_target(name: str, variables: Sequence[str]) -> Target:
-    """Raises `click.BadParameter` for an unknown target, or a variable that is not key=value."""
+def make_target(name: str, variables: Sequence[str], needs: Collection[Need] = ()) -> Target:
+    """One that has what is needed, where variables decide that and say nothing else.
+
+    Raises `click.BadParameter` for an unknown target, or a variable that is not key=value.
+    """
     if name not in TARGETS:
         raise click.BadParameter(
             f"there is no target {name!r}; choose from: {', '.join(TARGETS)}", param_hint="--target"
@@ -62,6 +65,8 @@ def make_target(name: str, variables: Sequence[str]) -> Target:
         return kind.KindTarget(Path(values.pop("state_dir", kind.STATE_DIR)).absolute(), values)
     state_dir = Path(values.pop("state_dir", STATE_DIR)).absolute()
     volume_mib = values.pop("database_volume_mib", None)
+    if "database members" in needs:
+        values = {**REPLICATED, **values}
     return LocalTarget(state_dir, values, database_volume_mib=volume_mib)
 
 
@@ -117,7 +122,7 @@ def run(
         scenarios = chosen(names)
     except UnknownScenario as error:
         raise click.BadParameter(str(error), param_hint="NAME") from error
-    target = make_target(target_name, variables)
+    target = make_target(target_name, variables, needs(scenarios))
     make_room(directory)
     if seed is None:
         seed = random.SystemRandom().randrange(1_000_000)

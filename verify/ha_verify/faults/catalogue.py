@@ -11,6 +11,7 @@ from ha_verify.faults.database import Database, ExhaustConnections, PauseDatabas
 from ha_verify.faults.disk import FillDisk
 from ha_verify.faults.fault import Fault
 from ha_verify.faults.load_balancer import RestartLoadBalancer
+from ha_verify.faults.members import LosePrimary, LoseReplica, SwitchOver
 from ha_verify.faults.network import CutOffLeader, CutOffReplica
 from ha_verify.faults.nodes import BreakLeadersNode, DrainLeadersNode
 from ha_verify.faults.pods import DeleteLeader, DeleteReplica, DeleteWorker
@@ -44,6 +45,8 @@ __all__ = [
     "FillDisk",
     "KillWorker",
     "Kind",
+    "LosePrimary",
+    "LoseReplica",
     "LoseState",
     "PauseDatabase",
     "PauseLeader",
@@ -55,6 +58,7 @@ __all__ = [
     "ShiftClock",
     "SignalLeader",
     "SignalReplica",
+    "SwitchOver",
     "TerminateBackends",
 ]
 

@@ -55,7 +55,7 @@ class CutOffReplica(_CutOff):
 
 
 def _needs(how: Cut, peer: Peer) -> tuple[Need, ...]:
-    needs: tuple[Need, ...] = ()
+    needs: tuple[Need, ...] = ("partitions",)
     if how == "cut":
         needs += ("cut connections",)
     if how in ("deaf", "mute"):

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from ha_verify.history import History
 from ha_verify.report.evidence import excerpts
-from ha_verify.report.failovers import Trials, failovers
+from ha_verify.report.failovers import CHANGES, Trials, trials_of
 from ha_verify.report.figures import trials_figure
 from ha_verify.report.judged import all_places, claim_row
 from ha_verify.report.run import run_section
@@ -31,7 +31,7 @@ def write_report(verdict: Verdict, histories: Mapping[str, History], directory: 
     The keys of `histories` are the files' paths relative to `directory`, as the verdict's evidence names them.
     Raises `OSError` where the directory can not be written to.
     """
-    trials = failovers(verdict, histories)
+    trials = [trials_of(change, verdict, histories) for change in CHANGES]
     found = excerpts(histories, all_places(verdict.claims))
     commands = [history.run["command"] for history in histories.values() if history.run.get("command")]
     page = (
@@ -43,7 +43,7 @@ def write_report(verdict: Verdict, histories: Mapping[str, History], directory: 
             symbols=SYMBOLS,
             summary=_summary(verdict, len(histories)),
             claims=[claim_row(claim, found) for claim in verdict.claims],
-            trials=_trials(trials) if trials.each else None,
+            trials=[_trials(each) for each in trials if each.each],
             runs=[run_section(number, name, history) for number, (name, history) in enumerate(histories.items(), 1)],
             open_runs=_OPEN_RUNS,
             excerpts=list(found.values()),
@@ -90,4 +90,14 @@ def _trials(trials: Trials) -> dict[str, Any]:
         bound = trials.bounds.get(kind)
         told = [str(len(seconds)), *(f"{figure:.2f}" for figure in figures), "—" if bound is None else f"{bound:g}"]
         rows.append({"kind": kind, "figures": told})
-    return {"words": trials.words, "figure": trials_figure("failover-plot", trials), "rows": rows}
+    change = trials.change
+    about = f"{change.words}; every trial is a dot" + (
+        ", the dashed line is the bound for its kind of fault." if trials.bounds else "."
+    )
+    return {
+        "id": change.id,
+        "title": change.title,
+        "about": about,
+        "figure": trials_figure(f"{change.id}-plot", trials),
+        "rows": rows,
+    }

@@ -5,18 +5,23 @@ from collections.abc import Sequence
 from ha_verify.scenarios.api_server_outage import ApiServerOutage
 from ha_verify.scenarios.clock_jump import ClockJump
 from ha_verify.scenarios.cold_start import ColdStart
+from ha_verify.scenarios.database_failover import DatabaseFailover
 from ha_verify.scenarios.database_outage import DatabaseOutage
 from ha_verify.scenarios.drain import Drain
+from ha_verify.scenarios.failover_while_leader_changes import FailoverWhileLeaderChanges
 from ha_verify.scenarios.kill_leader import KillLeader
 from ha_verify.scenarios.node_loss import NodeLoss
 from ha_verify.scenarios.partition import Partition
 from ha_verify.scenarios.paused_zombies import PausedZombies
 from ha_verify.scenarios.random_kills import RandomKills
+from ha_verify.scenarios.replica_loss import ReplicaLoss
 from ha_verify.scenarios.rolling_restart import RollingRestart
 from ha_verify.scenarios.scale_out import ScaleOut
 from ha_verify.scenarios.scenario import Scenario
 from ha_verify.scenarios.soak import Soak
+from ha_verify.scenarios.split_brain import SplitBrain
 from ha_verify.scenarios.state_loss import StateLoss
+from ha_verify.scenarios.switchover_under_load import SwitchoverUnderLoad
 from ha_verify.scenarios.upgrade import Upgrade
 
 _ALL: tuple[Scenario, ...] = (
@@ -36,10 +41,19 @@ _ALL: tuple[Scenario, ...] = (
     ClockJump(),
     Soak(),
 )
-SCENARIOS = {scenario.name: scenario for scenario in _ALL}
+_OF_MEMBERS: tuple[Scenario, ...] = (
+    SwitchoverUnderLoad(),
+    DatabaseFailover(),
+    SplitBrain(),
+    ReplicaLoss(),
+    FailoverWhileLeaderChanges(),
+)
+SCENARIOS = {scenario.name: scenario for scenario in (*_ALL, *_OF_MEMBERS)}
 
 ALL = "all"
-ACCEPTANCE = tuple(name for name in SCENARIOS if name != Soak.name)  # what `all` means: every claim, in minutes
+# What `all` means: every claim about a deployment whose database is one server, in minutes.
+ACCEPTANCE = tuple(scenario.name for scenario in _ALL if scenario.name != Soak.name)
+OF_MEMBERS = tuple(scenario.name for scenario in _OF_MEMBERS)  # those of a database with several members
 
 
 class UnknownScenario(Exception):

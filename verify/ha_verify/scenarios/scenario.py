@@ -24,6 +24,8 @@ class Load:
 # A hundred requests a second, where not one of them may fail: by clients that connect anew, which a load balancer
 # may send anywhere, and by clients that stay with whom they have until they are told to go.
 BUSY = (Load(reads=80, writes=20), Load(reads=80, writes=20, kept_alive=True))
+# How long no write was acknowledged is measured by the writes themselves, so to a tenth of a second.
+MANY_WRITES = Load(writes=10)
 
 
 @dataclass(frozen=True, slots=True)

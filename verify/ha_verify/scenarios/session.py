@@ -16,7 +16,7 @@ from ha_verify.history import RUN, Recorder
 from ha_verify.scenarios.runner import Display, Runner
 from ha_verify.scenarios.scenario import Experiment, Options, Scenario
 from ha_verify.scenarios.settle import recovery_seconds, settled
-from ha_verify.targets import Need, Target
+from ha_verify.targets import Need, Target, Timing
 
 
 class SessionDisplay(Display, Protocol):
@@ -63,6 +63,12 @@ def plan(scenarios: Sequence[Scenario], options: Options, seed: int) -> list[Pla
 def lacking(fault: Fault, lacks: Collection[Need]) -> set[Need]:
     """What the fault needs and the target does not have."""
     return set(needs_of(fault)) & set(lacks)
+
+
+def needs(scenarios: Sequence[Scenario]) -> set[Need]:
+    """What any of their faults needs."""
+    every = plan(scenarios, Options(Timing()), 0)
+    return {need for each in every for injection in each.experiment.injections for need in needs_of(injection.fault)}
 
 
 class Session:

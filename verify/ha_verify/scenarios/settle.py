@@ -26,14 +26,17 @@ def recovery_seconds(target: Target) -> float:
 
 
 async def settled(target: Target, replicas: int, within_seconds: float) -> None:
-    """Returns when so many replicas are ready and a leader has written anew. Raises `NotInTime`."""
+    """Returns when so many replicas are ready, a leader has written anew, and all members of the database are there.
+
+    Raises `NotInTime`.
+    """
     asked_at: float | None = None
 
     async def look() -> str | None:
         nonlocal asked_at
-        unready = await _unready(target, replicas)
-        if unready:
-            return unready
+        amiss = await _unready(target, replicas) or await _away(target)
+        if amiss:
+            return amiss
         if asked_at is None:
             asked_at = await database_time(target)
         newest = float((await target.sql(_NEWEST_TICK))[0]["at"])
@@ -61,6 +64,16 @@ async def _unready(target: Target, expected: int) -> str | None:
     if missing:
         return f"not ready: {', '.join(missing)}"
     return f"{len(replicas)} of {expected} replicas are there" if len(replicas) != expected else None
+
+
+async def _away(target: Target) -> str | None:
+    """Members of the database that do not follow its primary."""
+    if "database members" in target.lacks:
+        return None
+    primary = (await target.members.primary()).name
+    others = [name for name in await target.members.names() if name != primary]
+    away = [name for name in others if not (await target.members.look(name)).follows]
+    return f"{', '.join(away)} do not follow {primary}" if away else None
 
 
 async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:

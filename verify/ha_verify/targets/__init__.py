@@ -6,6 +6,7 @@ the leader only, so they run unchanged on every target.
 Guarantees: a target touches only what its own deployment made, and `heal` undoes every fault that is still on.
 """
 
+from ha_verify.targets.members import Member, Members
 from ha_verify.targets.target import Need, NotPossible, Orchestrator, Replica, Target, Timing
 
-__all__ = ["Need", "NotPossible", "Orchestrator", "Replica", "Target", "Timing"]
+__all__ = ["Member", "Members", "Need", "NotPossible", "Orchestrator", "Replica", "Target", "Timing"]

@@ -3,8 +3,11 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ha_verify.targets.playbook import BIN
 from ha_verify.targets.target import NotPossible, Timing
@@ -51,8 +54,30 @@ class Deployed:
         bind = _found(r"frontend catalog\s+bind (\S+)", self.read("config", "haproxy.cfg"))
         return f"http://{bind.replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104 - what is bound, not a binding
 
-    def postgresql_port(self) -> int:
-        return int(_found(r"(?m)^port = (\d+)", self.read("config", "postgresql.conf")))
+    def member_names(self) -> list[str]:
+        """Of the database, by number: one, or several that replicate."""
+        names = [path.stem for path in self.programs_dir.glob("postgresql*.conf")]
+        numbers = {int(name.removeprefix("postgresql").removeprefix("-") or 1): name for name in names}
+        return [numbers[number] for number in sorted(numbers)]
+
+    @property
+    def fails_over_by_itself(self) -> bool:
+        """Whether Patroni runs the database's members: they have its configuration. Else a person replaces them."""
+        return any((self.config_dir / f"{name}.yml").is_file() for name in self.member_names())
+
+    def member_port(self, name: str) -> int:
+        if self.fails_over_by_itself:
+            return int(str(self._patroni(name)["postgresql"]["listen"]).rpartition(":")[2])
+        return int(_found(r"(?m)^port = (\d+)", self.read("config", f"{name}.conf")))
+
+    def member_data(self, name: str) -> Path:
+        if self.fails_over_by_itself:
+            return Path(self._patroni(name)["postgresql"]["data_dir"])
+        return Path(_found(r"(?m)^data_directory = '(.+)'", self.read("config", f"{name}.conf")))
+
+    def _patroni(self, name: str) -> dict[str, Any]:
+        """Its configuration of a member, or that of the `cluster`."""
+        return dict(yaml.safe_load(self.read("config", f"{name}.yml")))
 
     def proxy_port(self, name: str) -> int:
         """Where a database proxy listens."""
@@ -67,7 +92,17 @@ class Deployed:
         return dict(json.loads(self.catalog_server("config", "check", "--json"))["settings"])
 
     def timing(self) -> Timing:
-        return Timing.of_settings(self.settings())
+        timing = Timing.of_settings(self.settings())
+        if not self.fails_over_by_itself:
+            return timing
+        cluster = self._patroni("cluster")
+        loop_and_retry = float(cluster["loop_wait"]) + float(cluster["retry_timeout"])
+        # The lock runs out, the others look, one takes it and is promoted. Who wakes looks first, and finds out.
+        return replace(
+            timing,
+            database_failover=float(cluster["ttl"]) + float(cluster["loop_wait"]) + loop_and_retry,
+            database_fenced=loop_and_retry,
+        )
 
     def catalog_server(self, *arguments: str) -> str:
         """Runs the server's command line with this deployment's configuration, straight to the database.

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import aiohttp
 
 from ha_verify.targets.clock import Clock
-from ha_verify.targets.database import PROGRAM as POSTGRESQL
 from ha_verify.targets.database import LocalDatabase
 from ha_verify.targets.deployed import Deployed
+from ha_verify.targets.local_members import LocalMembers
+from ha_verify.targets.members import Members
 from ha_verify.targets.playbook import PROJECT, Playbook
 from ha_verify.targets.postgresql import Action
 from ha_verify.targets.processes import Processes
@@ -27,9 +28,19 @@ LOAD_BALANCER = "haproxy"
 READY_SECONDS = 90.0
 POLL_SECONDS = 0.1
 
+# What scenarios of the database's members need. Replicas know all members and choose: a proxy before one is no cut.
+REPLICATED: Mapping[str, Any] = {"postgresql_members": 3, "database_proxies": False}
+
 _LACKS: Mapping[Need, str] = {
     "orchestrator": "supervisord starts replicas again and knows of nothing else: no pods, no nodes, no API",
     "one-way cuts": "the proxies before PostgreSQL pass everything or nothing: one direction needs packet filters",
+}
+_ONE_MEMBER: Mapping[Need, str] = {
+    "database members": "postgresql_members is less than 3: add -e postgresql_members=3 -e database_proxies=false"
+}
+_MANY_MEMBERS: Mapping[Need, str] = {
+    "partitions": "replicas go to the members of the database by themselves, past the proxies that would cut them off",
+    "cut connections": "replicas go to the members of the database by themselves, past the proxies",
 }
 _LEADER = """
     SELECT CASE WHEN ended_at IS NULL THEN split_part(holder, '/', 1) END AS replica
@@ -40,13 +51,13 @@ _LEADER = """
 class LocalTarget:
     """Implements `Target` with Ansible, supervisord, signals and HAProxy's runtime sockets.
 
-    `extra_vars` are variables of the playbooks: timings, ports, `settings`, `server_command`. Several targets may
-    exist at once if their `state_dir` and ports differ. `database_volume_mib` (root only) puts PostgreSQL on a
-    volume of that size, so that `fill_disk` is possible.
+    `extra_vars` are variables of the playbooks: timings, ports, `settings`, `server_command`, `REPLICATED`. Several
+    targets may exist at once if their `state_dir` and ports differ. `database_volume_mib` (root only) puts PostgreSQL
+    on a volume of that size, so that `fill_disk` is possible.
     """
 
     name = "local"
-    lacks = _LACKS
+    lacks: Mapping[Need, str] = {**_LACKS, **_ONE_MEMBER}  # unless `extra_vars` ask for more members
 
     def __init__(
         self,
@@ -66,6 +77,9 @@ class LocalTarget:
         self._supervisor = Supervisor(self._deployed.run_dir / "supervisor.sock")
         self._processes = Processes(self._supervisor)
         self._database = LocalDatabase(self._deployed, self._supervisor, self._processes)
+        if int(variables.get("postgresql_members", 1)) >= REPLICATED["postgresql_members"]:
+            self.lacks = {**_LACKS, **_MANY_MEMBERS}
+        self._members = LocalMembers(self._deployed, self._supervisor, self._processes, self._database, self._playbook)
         self._proxies = Proxies(self._deployed, self._supervisor, self._processes)
         self._clock = Clock(self._deployed, self._supervisor)
         self._volume = Volume(self._deployed, database_volume_mib)
@@ -78,6 +92,12 @@ class LocalTarget:
     @property
     def orchestrator(self) -> Orchestrator:
         raise NotPossible(_LACKS["orchestrator"])
+
+    @property
+    def members(self) -> Members:
+        if "database members" in self.lacks:
+            raise NotPossible(self.lacks["database members"])
+        return self._members
 
     async def up(self, replicas: int = 3) -> None:
         """Raises `PlaybookFailed`."""
@@ -236,7 +256,10 @@ class LocalTarget:
         self._volume.empty()
         self._database.give_back_connections()
         self._processes.resume_all()
-        for name in (POSTGRESQL, LOAD_BALANCER, *self._deployed.replica_names()):
+        self._database.start()
+        if len(self._deployed.member_names()) > 1:
+            self._members.mend()
+        for name in (LOAD_BALANCER, *self._deployed.replica_names()):
             self._supervisor.start(name, wait=False)
         self._database.wait_until_it_answers()
         for name in self._deployed.replica_names():

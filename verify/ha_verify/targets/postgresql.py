@@ -1,8 +1,11 @@
 """PostgreSQL of a deployment, asked and troubled by SQL as its superuser, past all replicas and proxies."""
 
 import contextlib
+import os
+import socket
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import psycopg2
@@ -14,6 +17,7 @@ from ha_verify.targets.target import NotPossible
 OURS = "ha-verify"  # the application_name of all our sessions: they are no replica's
 CONNECT_SECONDS = 5
 STATEMENT_MS = 15_000
+SESSION_SECONDS = 20.0  # for all of a session: a server that is paused obeys no limit of its own
 RECOVERY_SECONDS = 60.0  # from a crash to the first answer
 POLL_SECONDS = 0.1
 MAX_HELD = 2000
@@ -37,9 +41,11 @@ class PostgreSQL:
         """Of the role that the replicas have, by an address that we can reach."""
         raise NotImplementedError
 
-    def sql(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Raises `psycopg2.Error`."""
-        with self._session() as cursor:
+    def sql(
+        self, query: str, parameters: Sequence[Any] = (), *, seconds: float = SESSION_SECONDS
+    ) -> list[dict[str, Any]]:
+        """Raises `psycopg2.Error`, also where there is no answer within so many seconds."""
+        with self._session(seconds) as cursor:
             cursor.execute(query, parameters or None)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
@@ -87,11 +93,12 @@ class PostgreSQL:
         self.sql("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
 
     @contextlib.contextmanager
-    def _session(self) -> Any:
+    def _session(self, seconds: float = SESSION_SECONDS) -> Iterator[Any]:
         connection = self._connect(self.superuser_dsn())
         try:
             connection.autocommit = True
-            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+            cursor_of = connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)
+            with _hung_up_after(seconds, connection), cursor_of as cursor:
                 yield cursor
         finally:
             connection.close()
@@ -105,3 +112,21 @@ class PostgreSQL:
             # A paused server says nothing: the kernel notices what the statement's time limit can not.
             tcp_user_timeout=STATEMENT_MS,
         )
+
+
+@contextlib.contextmanager
+def _hung_up_after(seconds: float, connection: Any) -> Iterator[None]:
+    """The kernel of a server that is paused goes on to answer for it, so the end of patience must come from here."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):  # hung up already
+                line.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()

@@ -103,15 +103,18 @@ class Proxies:
 
 def _expect(address: tuple[str, int], wanted: str) -> str:
     give_up_at = time.monotonic() + EFFECT_SECONDS
-    while (seen := _try(address)) != wanted:
+    while (seen := reached(address)) != wanted:
         if time.monotonic() > give_up_at:
             raise NotPossible(f"connections to {address[0]}:{address[1]} are {seen}, although they were to be {wanted}")
         time.sleep(POLL_SECONDS)
     return seen
 
 
-def _try(address: tuple[str, int]) -> str:
-    """What becomes of a new connection that asks PostgreSQL whether it speaks TLS: it says N at once."""
+def reached(address: tuple[str, int]) -> str:
+    """What becomes of a new connection that asks PostgreSQL whether it speaks TLS, which says N at once.
+
+    "open", "refused", "cut" where it ends, or "frozen" where nothing is said.
+    """
     try:
         with socket.create_connection(address, timeout=SILENT_SECONDS) as connection:
             connection.sendall(_TLS_REQUEST)

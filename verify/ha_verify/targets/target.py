@@ -4,12 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from ha_verify.targets.members import Members
+
 Signal = Literal["KILL", "TERM", "STOP", "CONT"]
 # deaf: what comes from the other side is lost; mute: what goes there is.
 Cut = Literal["refused", "frozen", "cut", "deaf", "mute"]
 Peer = Literal["lease and database", "database", "api server"]
 # What some faults need, and not every target has.
-Need = Literal["clock", "disk", "load balancer", "cut connections", "one-way cuts", "orchestrator"]
+Need = Literal[
+    "clock",
+    "disk",
+    "load balancer",
+    "partitions",
+    "cut connections",
+    "one-way cuts",
+    "orchestrator",
+    "database members",
+]
 
 
 class NotPossible(Exception):
@@ -36,6 +47,11 @@ class Timing:
     node_noticed: float = 0.0  # requests still go to the replicas of a node that is gone or says nothing
     readmitted: float = 0.0  # requests do not yet go to a replica that is ready again
     before_stop: float = 0.0  # a replica that is ended in order goes on as if nothing was, so that all take notice
+
+    # What replaces a lost primary of the database. The defaults are of a person with a procedure.
+    database_failover: float | None = None  # from its loss to a successor that takes writes; None: as the person does
+    database_fenced: float = 0.0  # one that was succeeded may believe for so long, from when it woke, that it leads
+    database_switchover: float = 10.0  # longest that a planned hand-over waits for a replica to have everything
 
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any], **target: float) -> "Timing":
@@ -113,6 +129,10 @@ class Target(Protocol):
     @property
     def orchestrator(self) -> Orchestrator:
         """Raises `NotPossible` where there is none."""
+
+    @property
+    def members(self) -> Members:
+        """Of the database. Raises `NotPossible` where it has one member only."""
 
     @property
     def base_url(self) -> str:

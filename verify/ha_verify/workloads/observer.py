@@ -1,8 +1,11 @@
-"""What is watched while things break: who leads, who is ready, which loops tick, who holds the migration lock."""
+"""What is watched while things break: who leads, who is ready, which loops tick, who holds the migration lock, and
+what each member of a replicated database says and takes."""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +17,7 @@ from ha_verify.targets import Replica, Target
 LEADER_SECONDS = 0.2
 REPLICA_SECONDS = 0.5
 LOCKS_SECONDS = 0.1
+MEMBER_SECONDS = 0.5
 REPLICAS_SECONDS = 0.3  # how often the list of replicas is asked for: a start is noticed this late
 _PATIENCE_SECONDS = 1.0  # a replica that says nothing for so long does not say that it is ready
 _METRICS_PATIENCE_SECONDS = 15.0  # without its database a replica answers only when it has given up asking
@@ -57,10 +61,17 @@ class Observer:
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), timeout=timeout)
-        samples = [(self._find_replicas, REPLICAS_SECONDS), (self._leader, LEADER_SECONDS)]
-        samples += [(self._sample_replicas, REPLICA_SECONDS)]
+        samples: list[tuple[Callable[[], Awaitable[None]], float]] = [
+            (self._find_replicas, REPLICAS_SECONDS),
+            (self._leader, LEADER_SECONDS),
+            (self._sample_replicas, REPLICA_SECONDS),
+        ]
         if self._watch_locks:
             samples += [(self._locks, LOCKS_SECONDS)]
+        if "database members" not in self._target.lacks:
+            for name in await self._target.members.names():  # one that is silent holds up no other
+                samples += [(partial(self._member, name), MEMBER_SECONDS)]
+                samples += [(partial(self._member_write, name), MEMBER_SECONDS)]
         self._tasks = [asyncio.create_task(_every(seconds, sample)) for sample, seconds in samples]
         return self
 
@@ -109,6 +120,25 @@ class Observer:
             self._note("locks", await self._target.sql(_LOCKS))
         except Exception as error:
             self._note("locks", None, error)
+
+    async def _member(self, name: str) -> None:
+        value = {"member": name, "asked_ns": self._recorder.now_ns()}
+        try:
+            looked = asdict(await self._target.members.look(name))
+        except Exception as error:
+            self._note("member", value, error)
+        else:
+            del looked["name"]
+            self._note("member", value | looked)
+
+    async def _member_write(self, name: str) -> None:
+        value = {"member": name, "asked_ns": self._recorder.now_ns()}
+        try:
+            timeline = await self._target.members.write(name)
+        except Exception as error:
+            self._note("member write", value, error)
+        else:
+            self._note("member write", value | {"timeline": timeline})
 
     async def _sample_replicas(self) -> None:
         await asyncio.gather(*(self._sample_replica(replica) for replica in self._replicas))

@@ -18,6 +18,7 @@ from ha_verify.targets.kind.nodes import Nodes
 from ha_verify.targets.kind.orchestrator import KindOrchestrator
 from ha_verify.targets.kind.sources import KindSources
 from ha_verify.targets.kind.timing import timing
+from ha_verify.targets.members import Members
 from ha_verify.targets.playbook import PROJECT, Playbook
 from ha_verify.targets.postgresql import Action
 from ha_verify.targets.target import Cut, Need, NotPossible, Orchestrator, Peer, Replica, Signal, Timing
@@ -36,6 +37,7 @@ _LACKS: Mapping[Need, str] = {
     "clock": "pods have the clock of their node, and all nodes that of this machine",
     "disk": "the volume of PostgreSQL lies on the disk of this machine, which is not filled",
     "load balancer": "kube-proxy writes rules for the kernel: no process passes requests on that could be restarted",
+    "database members": "the database for trials has one member",
     "cut connections": "a packet filter refuses or drops; it can not accept a connection and end it",
 }
 
@@ -88,6 +90,10 @@ class KindTarget:
     def base_url(self) -> str:
         """The NodePort of the replicas' Service."""
         return f"http://127.0.0.1:{self._http_port}"
+
+    @property
+    def members(self) -> Members:
+        raise NotPossible(_LACKS["database members"])
 
     async def up(self, replicas: int = 3) -> None:
         """Raises `PlaybookFailed`, or `NotPossible` where there is no cluster."""
