@@ -30,14 +30,14 @@ ALL = (
     Sabotage(
         "asynchronous-commit",
         "Commits are acknowledged as if a replica had them, and none is asked: synchronous_standby_names is empty.",
-        "database-failover",
+        "split-brain",
         "writes-kept",
         variables={"postgresql_synchronous_replicas": 0},
     ),
     Sabotage(
         "primary-not-fenced",
         "A replica is promoted, and nothing is done to the primary that does not answer.",
-        "database-failover",
+        "split-brain",
         "one-writable-primary",
         edits={"library/postgresql_failover.py": ("        fence(cluster, lost)\n", "        pass\n")},
     ),
