@@ -38,7 +38,7 @@ def main():
     problems = number_problems(given["numbers"])
     if given["postgresql_wal_level"] != "logical":
         problems.append(
-            f"postgresql_wal_level = {given['postgresql_wal_level']}: a second region writes for others one day, so it is "
+            f"postgresql_wal_level = {given['postgresql_wal_level']}: a second region may be the first one day: it is "
             "logical here as well, and stays so after a promotion. Set postgresql_wal_level to logical"
         )
     problems += own_problems(Region(given["state_dir"]), given["first_region_state_dir"])
@@ -66,8 +66,8 @@ def own_problems(second, first_region):
     note, programs = second.note.read(), second.state_dir / "config" / "programs"
     if note.get("state") == "promoted":
         return [
-            f"state_dir = {second.state_dir}: was promoted, and what it holds since then nobody else has. To make another "
-            "region follow this one, name that one's folder as state_dir, and this as first_region_state_dir"
+            f"state_dir = {second.state_dir}: was promoted, and what it holds since then nobody else has. To make "
+            "another region follow this one, name that one's folder as state_dir, and this as first_region_state_dir"
         ]
     if note and note["first_region"] != first_region:
         return [
@@ -76,8 +76,8 @@ def own_problems(second, first_region):
         ]
     if not note and sorted(programs.glob("replica-*.conf")):
         return [
-            f"state_dir = {second.state_dir}: a deployment that serves by itself. Set state_dir to a folder that is empty "
-            "or does not exist"
+            f"state_dir = {second.state_dir}: a deployment that serves by itself. Set state_dir to a folder that is "
+            "empty or does not exist"
         ]
     return []
 
@@ -90,12 +90,12 @@ def first_region_problems(first_region, state_dir, marker_file):
         ]
     if Path(first_region) == Path(state_dir):
         return [
-            f"first_region_state_dir = {first_region}: is the state_dir of the second region as well. Set state_dir to a "
-            "folder of its own"
+            f"first_region_state_dir = {first_region}: is the state_dir of the second region as well. Set state_dir to "
+            "a folder of its own"
         ]
     if not (Path(first_region) / marker_file).is_file():
         return [
-            f"first_region_state_dir = {first_region}: nothing is deployed there. Set it to the state_dir of a deployment"
+            f"first_region_state_dir = {first_region}: nothing is deployed there. Set it to a deployment's state_dir"
         ]
     if Region(first_region).note.read().get("state") == "second":
         return [f"first_region_state_dir = {first_region}: is a second region itself. Follow the first one"]
@@ -116,8 +116,8 @@ def schema_problems(first):
     try:
         if first.rows("SELECT current_setting('wal_level') AS level")[0]["level"] != "logical":
             return [
-                f"first_region_state_dir = {first.state_dir}: PostgreSQL's wal_level is not logical there. Run deploy.yml "
-                f"of that region with postgresql_wal_level=logical; it restarts PostgreSQL"
+                f"first_region_state_dir = {first.state_dir}: PostgreSQL's wal_level is not logical there. Run "
+                "deploy.yml of that region with postgresql_wal_level=logical; it restarts PostgreSQL"
             ]
         sent_tables(first)
         problem = schema_problem(history(first), versions)

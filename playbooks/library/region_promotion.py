@@ -89,8 +89,8 @@ def promote(first, second, given):
 def refuse_incomplete(present, accept_data_loss):
     if present["copying"] and not accept_data_loss:
         raise Failed(
-            f"{', '.join(present['copying'])}: not copied to the end, so this region never was what the first one was at "
-            "any moment. Wait for the copy (status.yml), restore a backup, or serve what is there: "
+            f"{', '.join(present['copying'])}: not copied to the end, so this region never was what the first one was "
+            "at any moment. Wait for the copy (status.yml), restore a backup, or serve what is there: "
             "-e accept_data_loss=true"
         )
 
@@ -107,17 +107,18 @@ def refuse_two_writers(first, force):
 
 
 def catch_up(first, second, given):
-    """The first region can be asked, so this one gets all of it, and returns True; or the loss is somebody's decision."""
+    """True once this region has all that the first one, which can be asked, has; a loss is somebody's decision."""
     slot, lsn = slot_name(second), mark(first)
     try:
         wait_until(lambda: confirmed(first, slot, lsn), given["catch_up_seconds"], "all of the first region's log here")
     except Failed:
         if not (given["accept_data_loss"] or given["force"]):
-            behind = slots(first).get(slot)
+            kept = slots(first).get(slot)
+            behind = f"{kept['bytes']} bytes" if kept else "nobody knows how far"
             raise Failed(
-                f"region_catch_up_seconds = {given['catch_up_seconds']:g}: by then this region did not have all that the "
-                f"first one's database, which answers, has ({behind['bytes'] if behind else 'an unknown number of'} bytes "
-                "behind). Find out why with status.yml, or give it up with -e accept_data_loss=true"
+                f"region_catch_up_seconds = {given['catch_up_seconds']:g}: by then this region did not have all that "
+                f"the first one's database, which answers, has (it is {behind} behind). "
+                "Find out why with status.yml, or give it up with -e accept_data_loss=true"
             ) from None
         return False
     return True
@@ -213,8 +214,8 @@ def report(first, note):
     """What this region has of the first one, and what it lacks: for a person who has to answer for it."""
     newest = note["newest_commit"]
     lines = [
-        f"{sum(note['rows'].values())} rows in {len(note['rows'])} tables were there, and checked, when this region was "
-        f"promoted. It has what the first one ({first.state_dir}) committed up to position "
+        f"{sum(note['rows'].values())} rows in {len(note['rows'])} tables were there, and checked, when this region "
+        f"was promoted. It has what the first one ({first.state_dir}) committed up to position "
         f"{note['applied_lsn'] or 'of the copy'} of its log"
         + (f"; the newest of it was committed there at {newest}." if newest else "; nothing was sent since the copy."),
     ]

@@ -101,8 +101,8 @@ def follow(first, second, address, copy):
         present = None
     elif present is not None and (kept is None or kept["lost"]):
         raise Failed(
-            "the first region keeps nothing for this one any more (its primary was replaced, or this region was away for "
-            "too long), so that changes are missing here. Copy all anew: second-region.yml -e copy=true"
+            "the first region keeps nothing for this one any more (its primary was replaced, or this region was away "
+            "for too long), so that changes are missing here. Copy all anew: second-region.yml -e copy=true"
         )
     if present is None:
         subscribe(first, second, address, slot)
@@ -114,8 +114,8 @@ def subscribe(first, second, address, slot):
     filled = [table for table in sent_tables(second) if second.rows(f"SELECT FROM {table} LIMIT 1")]
     if filled:
         raise Failed(
-            f"{second.state_dir}: {', '.join(filled)} of this region has rows already, to which those of the first region "
-            "would be added. Give them up: second-region.yml -e copy=true"
+            f"{second.state_dir}: {', '.join(filled)} of this region has rows already, to which those of the first "
+            "region would be added. Give them up: second-region.yml -e copy=true"
         )
     drop_slot(first, slot)  # where an attempt was interrupted between the slot and the subscription
     # As the superuser's subscription it may read the password from a file; changes are applied with the rights of the

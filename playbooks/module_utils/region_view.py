@@ -23,8 +23,8 @@ _SUBSCRIPTION = f"""
 # Transaction numbers are handed out in the order of applying, so the last one that came from there is the newest. A
 # number that was given out too long ago has no time any more.
 _NEWEST = """
-    SELECT time FROM generate_series((txid_snapshot_xmax(txid_current_snapshot()))::bigint - 1,
-                                     greatest(3, (txid_snapshot_xmax(txid_current_snapshot()))::bigint - 200000), -1) AS n,
+    SELECT time FROM txid_snapshot_xmax(txid_current_snapshot()) AS next,
+                     generate_series(next - 1, greatest(3, next - 200000), -1) AS n,
                      LATERAL pg_xact_commit_timestamp_origin(mod(n, 4294967296)::text::xid) AS c (time, origin)
     WHERE mod(n, 4294967296) >= 3 AND origin = (SELECT roident FROM pg_replication_origin WHERE roname = %s)
     ORDER BY n DESC LIMIT 1
@@ -58,7 +58,7 @@ def newest_commit(second, origin):
 
 
 def applied_lsn(second, origin):
-    """Where in the first region's log the newest of its transactions that this region has ends; None before the first."""
+    """Where the newest transaction that this region has ends in the first one's log; None where there was none yet."""
     return second.rows("SELECT pg_replication_origin_progress(%s, true) AS lsn", [origin])[0]["lsn"]
 
 
@@ -133,8 +133,8 @@ def find_problems(view, bytes_max):
         ]
     if not view.slot["active"] and view.subscription["enabled"]:
         problems.append(
-            f"nothing arrives from the first region, for {view.slot['away_seconds'] or 0:.0f} s; the log of this region's "
-            "postgresql says why"
+            f"nothing arrives from the first region, for {view.slot['away_seconds'] or 0:.0f} s; the log of this "
+            "region's postgresql says why"
         )
     if view.slot["bytes"] > bytes_max:
         problems.append(

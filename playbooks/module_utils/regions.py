@@ -156,8 +156,8 @@ def sent_tables(region):
     undecided += [row["name"] for row in region.rows(_FREE_SEQUENCES) if row["name"] not in COUNTERS]
     if undecided:
         raise Failed(
-            f"{region.state_dir}: {', '.join(undecided)} of the schema is neither sent to the second region nor said to "
-            "be a region's own. Decide on it in playbooks/module_utils/regions.py"
+            f"{region.state_dir}: {', '.join(undecided)} of the schema is neither sent to the second region nor said "
+            "to be a region's own. Decide on it in playbooks/module_utils/regions.py"
         )
     return [name for name in SENT if name in tables]
 
@@ -202,8 +202,8 @@ def schema_problem(first, second):
         if row["oldest_server_head"] > head:
             return (
                 f"schema version {name(row)} of the second region contracts: it lacks what the first region, at "
-                f"{name(first[-1])}, still sends. Bring the first region to {row['oldest_server_head']:04d} or later, or "
-                "run second-region.yml of the checkout that it was deployed from"
+                f"{name(first[-1])}, still sends. Bring the first region to {row['oldest_server_head']:04d} or later, "
+                "or run second-region.yml of the checkout that it was deployed from"
             )
     return None
 

@@ -182,7 +182,7 @@ def test_a_lost_region_is_replaced_and_the_loss_is_told_in_numbers(first: Deploy
     request = urllib.request.Request(f"{second.url}/api/v1/sources/house/refresh", method="POST", headers=authorization)
     with urllib.request.urlopen(request) as response:
         assert response.status == 202, "with a token of the first region"
-        assert json.load(response)["id"] > greatest + 1000, "beyond what the first region may have given out"
+        assert int(json.load(response)["id"]) > greatest + 1000, "beyond what the first region may have given out"
 
     bring_back_the_database_alone(first)
     output = second.succeed("promote-region.yml")
