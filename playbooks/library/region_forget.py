@@ -29,7 +29,7 @@ def forget(first):
         )
     for name in found:
         first.rows("SELECT pg_drop_replication_slot(%s)", [name])
-    published = first.rows("SELECT FROM pg_publication WHERE pubname = %s", [PUBLICATION])
+    published = first.rows("SELECT 1 FROM pg_publication WHERE pubname = %s", [PUBLICATION])
     if published:
         first.rows(f"DROP PUBLICATION {PUBLICATION}")
     return [*found, *([f"publication {PUBLICATION}"] if published else [])]

@@ -192,7 +192,7 @@ def check(second):
     for sequence, columns in sequences(second):
         last = second.rows(f"SELECT last_value FROM {sequence}")[0]["last_value"]
         for table, column in columns:
-            if second.rows(f"SELECT FROM {table} WHERE {column} > %s LIMIT 1", [last]):
+            if second.rows(f"SELECT 1 FROM {table} WHERE {column} > %s LIMIT 1", [last]):
                 raise Failed(f"{table}.{column} has values beyond {sequence}")
     second.cluster.the_primary().write(WRITE_SECONDS)
 

@@ -111,7 +111,7 @@ def follow(first, second, address, copy):
 
 
 def subscribe(first, second, address, slot):
-    filled = [table for table in sent_tables(second) if second.rows(f"SELECT FROM {table} LIMIT 1")]
+    filled = [table for table in sent_tables(second) if second.rows(f"SELECT 1 FROM {table} LIMIT 1")]
     if filled:
         raise Failed(
             f"{second.state_dir}: {', '.join(filled)} of this region has rows already, to which those of the first "

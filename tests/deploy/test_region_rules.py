@@ -19,6 +19,7 @@ cluster = load_module_utils("postgresql_cluster")
 regions = load_module_utils("regions")
 view = load_module_utils("region_view")
 promotion = load_module("region_promotion")
+subscription = load_module("region_subscription")
 preflight = load_module("region_preflight")
 
 GAP = 1000
@@ -71,7 +72,7 @@ def test_what_nobody_decided_on_is_refused(region: RegionAt, sql: str) -> None:
 
 def test_every_table_that_is_sent_has_a_key_to_find_changed_rows_by(region: RegionAt) -> None:
     for table in regions.SENT:
-        assert region.rows("SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary", [table]), table
+        assert region.rows("SELECT 1 FROM pg_index WHERE indrelid = %s::regclass AND indisprimary", [table]), table
 
 
 def test_numbers_go_on_beyond_those_that_arrived_and_those_that_did_not(region: RegionAt) -> None:
@@ -93,7 +94,7 @@ def test_numbers_go_on_beyond_those_that_arrived_and_those_that_did_not(region: 
 def test_claims_of_workers_that_are_not_here_end_at_once(region: RegionAt) -> None:
     insert_job(region, 1, 1)
     promotion.end_claims(region)
-    assert region.rows("SELECT FROM jobs WHERE state = 'running' AND claim_expires_at <= clock_timestamp()")
+    assert region.rows("SELECT 1 FROM jobs WHERE state = 'running' AND claim_expires_at <= clock_timestamp()")
 
 
 def test_a_region_whose_references_do_not_hold_is_not_promoted(
@@ -117,6 +118,12 @@ def test_a_region_with_numbers_beyond_its_sequences_is_not_promoted(
     insert_job(region, 70, 1)
     with pytest.raises(cluster.Failed, match=r"jobs\.id has values beyond public\.jobs_id_seq"):
         promotion.check(region)
+
+
+def test_a_region_with_rows_of_its_own_is_not_added_to(region: RegionAt) -> None:
+    region.rows("INSERT INTO probes VALUES ('1', now())")
+    with pytest.raises(cluster.Failed, match="probes of this region has rows already"):
+        subscription.subscribe(None, region, "host=nowhere", "region_1")
 
 
 def history(*versions: tuple[int, int], checksum: str = "x") -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def test_the_second_region_receives_what_is_written_in_the_first(first: Deployme
     output = second.succeed("second-region.yml")
     assert re.search(r"second .* follows .* \d+ bytes, 0\.\d+ s", output)
     assert contents(second) == contents(first)
-    assert len(rows(second, "SELECT FROM catalog_models")) > 0
+    assert len(rows(second, "SELECT 1 FROM catalog_models")) > 0
 
     rows(first, "INSERT INTO probes VALUES ('after', now()), ('changed', '2020-01-01')")
     rows(first, "UPDATE probes SET created_at = '2021-01-01' WHERE value = 'changed'")
@@ -90,8 +90,8 @@ def test_the_second_region_receives_what_is_written_in_the_first(first: Deployme
 
 def test_what_belongs_to_the_processes_of_one_region_stays_there(first: Deployment, second: Deployment) -> None:
     for table in ("replicas", "leadership_leases", "leadership_epochs", "leadership_terms"):
-        assert rows(first, f"SELECT FROM {table}"), table
-        assert not rows(second, f"SELECT FROM {table}"), table
+        assert rows(first, f"SELECT 1 FROM {table}"), table
+        assert not rows(second, f"SELECT 1 FROM {table}"), table
 
 
 def test_a_second_run_changes_nothing_and_no_server_runs(second: Deployment) -> None:
