@@ -2,18 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psycopg2
-import psycopg2.extras
 import pytest
 
-from catalog_server.db.deadline import deadline
 from deploy.deployment import load_module, load_module_utils
+from deploy.region_at import RegionAt
 
 cluster = load_module_utils("postgresql_cluster")
 regions = load_module_utils("regions")
@@ -23,21 +19,6 @@ subscription = load_module("region_subscription")
 preflight = load_module("region_preflight")
 
 GAP = 1000
-
-
-class RegionAt(regions.Region):  # type: ignore[misc, name-defined]
-    """A region whose database is the test's."""
-
-    def __init__(self, state_dir: Path, dsn: str) -> None:
-        super().__init__(state_dir)
-        self._dsn = dsn
-
-    @contextmanager
-    def session(self) -> Iterator[Any]:
-        with deadline(10), closing(psycopg2.connect(self._dsn)) as connection:
-            connection.autocommit = True
-            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-                yield cursor
 
 
 @pytest.fixture

@@ -200,6 +200,19 @@ def test_a_promoted_region_follows_nobody_again(second: Deployment) -> None:
     assert "was promoted, and what it holds since then nobody else has" in words(second.fail("second-region.yml"))
 
 
+def test_an_upgrade_applies_what_is_pending_after_what_is_to_be_done_before(second: Deployment) -> None:
+    before = second.state_dir.parent / "before.yml"
+    done = second.state_dir.parent / "done"
+    before.write_text(json.dumps([{"name": "Back up", "ansible.builtin.copy": {"content": "x", "dest": str(done)}}]))
+    # As a deployment of the version before would be.
+    rows(second, "DROP TABLE singleton_ticks, probe_effects, probes")
+    rows(second, "DELETE FROM schema_migrations WHERE number = 2")
+    output = second.succeed("db-upgrade.yml", db_upgrade_before=str(before))
+    assert "Applied 0002_probes." in output
+    assert done.exists()
+    assert re.search(r"replica-1 .* yes .* leader", output)
+
+
 def token(deployment: Deployment) -> str:
     environment = {
         "CATALOG_CONFIG_FILE": f"{deployment.state_dir}/config/catalog.yaml",
