@@ -44,12 +44,12 @@ _END_SESSION = """
 def main():
     module = AnsibleModule(
         argument_spec={
-            "state": {"choices": ["planned", "applied"], "required": True},  # planned: looked at, and nothing changed
             "state_dir": {"type": "path", "required": True},
             "second_region_state_dir": {"type": "str", "default": ""},
             "command": {"type": "list", "elements": "str", "required": True},
             "lag_max_bytes": {"type": "int", "required": True},
-        }
+        },
+        supports_check_mode=True,  # says what is pending, and refuses what would be refused
     )
     given = module.params
     region = Region(given["state_dir"])
@@ -59,7 +59,7 @@ def main():
         summary = "The schema is current."
         if pending:
             refuse_to_fall_behind(region, given["lag_max_bytes"])
-        if pending and given["state"] == "applied":
+        if pending and not module.check_mode:
             applied, most = apply(region, given["command"], given["lag_max_bytes"])
             summary = (
                 f"Applied {', '.join(applied) or 'nothing: a server did'}. Followers were {most} bytes behind at most."
@@ -68,12 +68,8 @@ def main():
         module.fail_json(msg=str(failed))
     except (OSError, psycopg2.Error) as error:
         module.fail_json(msg=one_line(error))
-    changed = bool(pending) and given["state"] == "applied"
-    module.exit_json(
-        changed=changed,
-        pending=[str(version) for version in pending],
-        **({"summary": summary} if given["state"] == "applied" else {}),
-    )
+    done = {} if module.check_mode else {"summary": summary}
+    module.exit_json(changed=bool(pending), pending=[str(version) for version in pending], **done)
 
 
 def plan(region, second, versions):
