@@ -25,6 +25,7 @@ from ansible.module_utils.region_view import (
 )
 from ansible.module_utils.regions import SENT, SUBSCRIPTION, Region, sent_tables, sequences, slot_name
 
+START_SECONDS = 30
 WORKER_SECONDS = 30  # longer than wal_receiver_timeout: a first region that fell silent is given up by then
 WRITE_SECONDS = 30
 
@@ -52,6 +53,7 @@ def main():
             note = second.note.read()
             if not note:
                 raise Failed(f"state_dir = {second.state_dir}: is no second region. Make it one: second-region.yml")
+            wait_until(lambda: second.answers() is None, START_SECONDS, "an answer of this region's database")
             first = Region(note["first_region"])
             changed = note["state"] == "second"
             if changed:
@@ -73,7 +75,7 @@ def promote(first, second, given):
         if silence is None:
             refuse_two_writers(first, given["force"])
             has_all = catch_up(first, second, given)
-        stop_following(second, present, silence is not None, given["force"])
+        stop_following(second, silence is not None, given["force"])
         note_position(second, present, has_all)
         set_numbers_beyond(second, given["number_gap"])
         end_claims(second)
@@ -108,6 +110,7 @@ def refuse_two_writers(first, force):
 
 def catch_up(first, second, given):
     """True once this region has all that the first one, which can be asked, has; a loss is somebody's decision."""
+    second.rows(f"ALTER SUBSCRIPTION {SUBSCRIPTION} ENABLE")  # where a run before this one was interrupted
     slot, lsn = slot_name(second), mark(first)
     try:
         wait_until(lambda: confirmed(first, slot, lsn), given["catch_up_seconds"], "all of the first region's log here")
@@ -124,15 +127,14 @@ def catch_up(first, second, given):
     return True
 
 
-def stop_following(second, present, silent, force):
+def stop_following(second, silent, force):
     """Everything that was received is applied before the end.
 
     A worker that lost its connection has applied what came through it; its successor has received nothing yet.
     """
-    if present["enabled"]:
-        if silent:
-            wait_until_cut_off(second, force)
-        second.rows(f"ALTER SUBSCRIPTION {SUBSCRIPTION} DISABLE")
+    if silent:
+        wait_until_cut_off(second, force)
+    second.rows(f"ALTER SUBSCRIPTION {SUBSCRIPTION} DISABLE")
     wait_until(lambda: subscription(second)["pid"] is None, WORKER_SECONDS, "the end of the apply worker")
 
 

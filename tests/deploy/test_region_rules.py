@@ -219,10 +219,10 @@ def test_a_first_region_that_still_sends_is_not_lost(monkeypatch: pytest.MonkeyP
 def test_a_region_behind_a_first_one_that_answers_is_not_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, answer in {"slot_name": "s", "mark": "0/9", "confirmed": False, "slots": {"s": {"bytes": 7}}}.items():
         monkeypatch.setattr(promotion, name, lambda *_, answer=answer: answer)
-    given = GIVEN | {"catch_up_seconds": 0}
+    given, second = GIVEN | {"catch_up_seconds": 0}, SimpleNamespace(rows=lambda _: [])
     with pytest.raises(cluster.Failed, match="it is 7 bytes behind"):
-        promotion.catch_up(None, None, given)
-    assert promotion.catch_up(None, None, given | {"accept_data_loss": True}) is False
+        promotion.catch_up(None, second, given)
+    assert promotion.catch_up(None, second, given | {"accept_data_loss": True}) is False
 
 
 def look(**changes: Any) -> Any:
