@@ -18,7 +18,7 @@ from deploy.database import SteadyWriter, ask
 from deploy.deployment import BIN, Deployment, changes
 from support.postgres import wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 SENT = ("catalog_sources", "catalog_labels", "catalog_models", "catalog_artifacts", "jobs", "job_attempts", "probes")
 QUIET = {"refresh_interval_seconds": 3600, "probes_enabled": True}
