@@ -43,7 +43,8 @@ def primary(deployment: Deployment) -> str:
 class SteadyWriter:
     """Inserts a number after the other; knows which were acknowledged. Finds the primary as the catalog server does."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, insert: str = "INSERT INTO written VALUES (%s)") -> None:
+        self._insert = insert
         self._dsn = (deployment.state_dir / "secrets" / "database_dsn").read_text()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -70,7 +71,7 @@ class SteadyWriter:
                     if connection is None:
                         connection = psycopg2.connect(self._dsn)
                         connection.autocommit = True
-                    connection.cursor().execute("INSERT INTO written VALUES (%s)", [number])
+                    connection.cursor().execute(self._insert, [number])
             except Exception:  # the outcome is unknown, and the number is never used again
                 if connection is not None:
                     connection.close()
