@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.module_utils.parsing.convert_bool import BOOLEANS, boolean
 
 from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
 
@@ -42,6 +42,8 @@ def main():
     variables, project_dir = module.params["variables"], Path(module.params["project_dir"])
     problems = path_problems(variables["state_dir"]) + address_problems(variables["http_host"])
     problems += number_problems(variables, module.params["replicas_max"])
+    problems += plain_path_problems("postgresql_backup_dir", variables["postgresql_backup_dir"])
+    problems += switch_problems(variables, "postgresql_backups")
     problems += sources_problems(Path(variables["sources_file"]))
     problems += folder_problems(variables["state_dir"], module.params["marker_file"], module.params["must_be_deployed"])
     if not problems:
@@ -56,14 +58,24 @@ def main():
 
 
 def path_problems(state_dir):
-    if not PLAIN_PATH.fullmatch(state_dir):
-        return [
-            f"state_dir = {state_dir}: must be an absolute path of letters, digits and . _ - + @ only. "
-            "Set state_dir to such a path"
-        ]
+    if problems := plain_path_problems("state_dir", state_dir):
+        return problems
     if len(os.fsencode(state_dir)) + len(LONGEST_SOCKET) > SOCKET_PATH_BYTES:
         return [f"state_dir = {state_dir}: too long for the path of a socket. Set state_dir to a shorter path"]
     return []
+
+
+def plain_path_problems(name, path):
+    if PLAIN_PATH.fullmatch(str(path)):
+        return []
+    return [
+        f"{name} = {path}: must be an absolute path of letters, digits and . _ - + @ only. Set {name} to such a path"
+    ]
+
+
+def switch_problems(variables, *names):
+    wrong = [name for name in names if str(variables[name]).lower() not in BOOLEANS]
+    return [f"{name} = {variables[name]}: must be true or false. Set {name} to one of them" for name in wrong]
 
 
 def address_problems(http_host):
@@ -110,6 +122,8 @@ def number_problems(variables, replicas_max):
         "replicas": (1, replicas_max),
         "postgresql_members": (1, MEMBERS_MAX),
         "postgresql_synchronous_replicas": (0, MEMBERS_MAX - 1),
+        "postgresql_backup_full_every": (1, 99),
+        "postgresql_backup_keep_full": (1, 999),
     }
     for name, (low, high) in (counts | ports).items():
         if not re.fullmatch(r"\d{1,5}", str(variables[name])) or not low <= int(variables[name]) <= high:
@@ -266,6 +280,7 @@ def access_problems(facts, variables):
         return []
     closed = closed_folders(f"{facts['postgresql_bin']}/postgres", facts["as_user"])
     closed |= closed_folders(f"{variables['state_dir']}/postgresql", facts["as_user"])
+    closed |= closed_folders(f"{variables['postgresql_backup_dir']}/base", facts["as_user"])
     if not closed:
         return []
     folders = " ".join(sorted(closed))

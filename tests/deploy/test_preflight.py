@@ -17,6 +17,8 @@ VARIABLES = {
     "postgresql_port": 55432,
     "postgresql_members": 1,
     "postgresql_synchronous_replicas": 1,
+    "postgresql_backup_full_every": 7,
+    "postgresql_backup_keep_full": 3,
     "replica_port_base": 8081,
     "database_proxies": False,
     "database_proxy_port_base": 55440,
