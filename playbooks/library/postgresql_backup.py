@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.postgresql_backups import (
     ID_FORMAT,
     Backups,
+    choose_source,
     delete,
     end_and_archived,
     now,
@@ -29,7 +30,6 @@ from ansible.module_utils.postgresql_backups import (
 from ansible.module_utils.postgresql_checksums import checksums_at_lsn
 from ansible.module_utils.postgresql_cluster import HOST, WRITE, Cluster, Failed, one_line, wait_until
 from ansible.module_utils.postgresql_programs import hand_over
-from ansible.module_utils.postgresql_view import look
 
 ARCHIVE_SECONDS = 30
 REPLAY_SECONDS = 30
@@ -99,13 +99,6 @@ def take(cluster, backups, full, reason):
     folder.rename(backups.bases / record["id"])
     sync_folder(backups.bases)
     return record
-
-
-def choose_source(cluster, primary):
-    """The replica with the highest number that follows; the primary where there is none."""
-    views = {view.member.name: view for view in look(cluster)}
-    following = [view.member for name, view in views.items() if view.standby and name in views[primary.name].followers]
-    return following[-1] if following else primary
 
 
 def catch_up(primary, member):

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import psutil
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.parsing.convert_bool import BOOLEANS, boolean
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.module_utils.variable_problems import plain_path_problems, switch_problems, time_problems
 
 from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
 
 MEMBERS_MAX = 5  # of the database
 UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root, and HAProxy need not
-PLAIN_PATH = re.compile(r"/[\w.+@/-]*")
 SOCKET_PATH_BYTES = 107  # what the kernel allows
 LONGEST_SOCKET = "/run/database-proxy-9.sock.4194304.tmp"  # as HAProxy calls it until it listens
 
@@ -43,7 +43,8 @@ def main():
     problems = path_problems(variables["state_dir"]) + address_problems(variables["http_host"])
     problems += number_problems(variables, module.params["replicas_max"])
     problems += plain_path_problems("postgresql_backup_dir", variables["postgresql_backup_dir"])
-    problems += switch_problems(variables, "postgresql_backups")
+    problems += switch_problems(variables, "postgresql_backups", "postgresql_backup_before_migrations")
+    problems += time_problems("postgresql_backup_time", variables["postgresql_backup_time"])
     problems += sources_problems(Path(variables["sources_file"]))
     problems += folder_problems(variables["state_dir"], module.params["marker_file"], module.params["must_be_deployed"])
     if not problems:
@@ -63,19 +64,6 @@ def path_problems(state_dir):
     if len(os.fsencode(state_dir)) + len(LONGEST_SOCKET) > SOCKET_PATH_BYTES:
         return [f"state_dir = {state_dir}: too long for the path of a socket. Set state_dir to a shorter path"]
     return []
-
-
-def plain_path_problems(name, path):
-    if PLAIN_PATH.fullmatch(str(path)):
-        return []
-    return [
-        f"{name} = {path}: must be an absolute path of letters, digits and . _ - + @ only. Set {name} to such a path"
-    ]
-
-
-def switch_problems(variables, *names):
-    wrong = [name for name in names if str(variables[name]).lower() not in BOOLEANS]
-    return [f"{name} = {variables[name]}: must be true or false. Set {name} to one of them" for name in wrong]
 
 
 def address_problems(http_host):
@@ -124,6 +112,7 @@ def number_problems(variables, replicas_max):
         "postgresql_synchronous_replicas": (0, MEMBERS_MAX - 1),
         "postgresql_backup_full_every": (1, 99),
         "postgresql_backup_keep_full": (1, 999),
+        "postgresql_backup_keep_dumps": (1, 999),
     }
     for name, (low, high) in (counts | ports).items():
         if not re.fullmatch(r"\d{1,5}", str(variables[name])) or not low <= int(variables[name]) <= high:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ansible.module_utils.postgresql_cluster import Failed, wait_until
 from ansible.module_utils.postgresql_programs import run
+from ansible.module_utils.postgresql_view import look
 
 RECEIVER = "wal-archive"  # the program; its slot is called the same, with an underscore
 SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})(\.partial)?")
@@ -36,9 +37,12 @@ class Backups:
                 f"state_dir = {state_dir}: no backups are made there. Deploy with postgresql_backups=true"
             ) from None
         self.folder = Path(settings["folder"])
-        self.bases, self.wal, self.aside = (self.folder / name for name in ("base", "wal", "wal-aside"))
+        self.bases, self.wal, self.aside, self.dumps = (
+            self.folder / name for name in ("base", "wal", "wal-aside", "dumps")
+        )
         self.keep_full, self.full_every = settings["keep_full"], settings["full_every"]
-        self.database = settings["database"]
+        self.keep_dumps = settings["keep_dumps"]
+        self.database, self.database_role = settings["database"], settings["database_role"]
         self.bin = Path(settings["postgresql_bin"])
         self.password_file = settings["password_file"]
 
@@ -138,6 +142,13 @@ def segment_number(lsn):
 def lsn_bytes(lsn):
     high, low = lsn.split("/")
     return (int(high, 16) << 32) + int(low, 16)
+
+
+def choose_source(cluster, primary):
+    """The replica with the highest number that follows; the primary where there is none."""
+    views = {view.member.name: view for view in look(cluster)}
+    following = [view.member for name, view in views.items() if view.standby and name in views[primary.name].followers]
+    return following[-1] if following else primary
 
 
 def end_and_archived(primary):

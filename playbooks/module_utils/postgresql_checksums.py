@@ -6,6 +6,8 @@ import time
 import psycopg2
 import psycopg2.extras
 
+PAUSE_SECONDS = 0.005
+
 TABLES = """
     SELECT format('%I.%I', nspname, relname) AS name
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -14,10 +16,9 @@ TABLES = """
 """
 # The sum does not depend on the order of the rows.
 CHECKSUM = "SELECT count(*) AS rows, COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text AS sum FROM {} AS t"
-QUIET = """
-    SELECT pg_current_wal_insert_lsn()::text AS lsn, pg_snapshot_xmin(s) = pg_snapshot_xmax(s) AS nobody_writes
-    FROM pg_current_snapshot() AS s
-"""
+END = "SELECT pg_current_wal_insert_lsn()::text AS lsn"
+# A transaction holds the lock of its number from before its first record in the WAL until after it is visible.
+WRITERS = "SELECT count(*) AS number FROM pg_locks WHERE locktype = 'transactionid' AND granted"
 
 
 def checksums(login):
@@ -29,21 +30,22 @@ def checksums(login):
 def checksums_at_lsn(login, seconds):
     """(checksums, the LSN whose state they are); None where within so many seconds no moment is quiet enough.
 
-    Exact: nothing was written to the WAL from before the snapshot until after it, and no transaction was under way that
-    may have been written already and not be visible yet. So a recovery that ends before the LSN shows the same rows.
+    Exact, because of three questions in this order: where the WAL ends; whether a transaction is under way, which may
+    be in the WAL already and not be visible yet; and, with the snapshot taken, whether the WAL still ends there. So
+    what is before the LSN is visible, what is visible is before it, and a recovery that ends there shows the same rows.
     """
     give_up_at = time.monotonic() + seconds
     while time.monotonic() < give_up_at:
         with contextlib.closing(psycopg2.connect(**login)) as connection:
             connection.autocommit = True
             with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-                cursor.execute("SELECT pg_current_wal_insert_lsn()::text AS lsn")
-                before = cursor.fetchone()["lsn"]
+                before = _one(cursor, END)["lsn"]
+                writers = _one(cursor, WRITERS)["number"]
                 cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                cursor.execute(QUIET)
-                found = cursor.fetchone()
-                if found["nobody_writes"] and found["lsn"] == before:
+                after = _one(cursor, END)["lsn"]  # the first statement takes the snapshot, and then answers
+                if not writers and after == before:
                     return _read(cursor), before
+        time.sleep(PAUSE_SECONDS)
     return None
 
 
@@ -59,10 +61,14 @@ def _read(cursor):
     cursor.execute(TABLES)
     found = {}
     for name in [row["name"] for row in cursor.fetchall()]:
-        cursor.execute(CHECKSUM.format(name))
-        row = cursor.fetchone()
+        row = _one(cursor, CHECKSUM.format(name))
         found[name] = [row["rows"], row["sum"]]
     return found
+
+
+def _one(cursor, sql):
+    cursor.execute(sql)
+    return cursor.fetchone()
 
 
 def differences(expected, found):
