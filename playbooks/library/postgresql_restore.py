@@ -45,7 +45,7 @@ def main():
     state, text = module.params["state"], module.params["target_time"]
     try:
         cluster, backups = Cluster(module.params["state_dir"]), Backups(module.params["state_dir"])
-        target_time = moment(text).astimezone(datetime.UTC) if text else None
+        target_time = read_target(text) if text else None
         with backups.lock(), cluster.lock():
             if state == "in_place":
                 result = in_place(cluster, backups, target_time)
@@ -62,10 +62,18 @@ def main():
     module.exit_json(**result)
 
 
+def read_target(text):
+    found = moment(text).astimezone(datetime.UTC)
+    if found > datetime.datetime.now(datetime.UTC):
+        raise Failed(f"target_time = {text}: is in the future. Leave target_time out for the newest there is")
+    return found
+
+
 def in_place(cluster, backups, target_time):
     records = backups.records()
     backup = choose(records, target_time)
     recovery = Recovery(cluster, backups, "restoring")
+    recovery.verify(records, backup)  # before anything is stopped
     servers = sorted(path.stem for path in (cluster.state_dir / "config" / "programs").glob("replica-*.conf"))
     stopped = []
     try:
@@ -144,6 +152,7 @@ def beside(cluster, backups, target_time, port):
     if recovery.folder.exists():
         raise Failed("there is a restored database already. Remove it first: restore.yml -e remove=true")
     backup = choose(records, target_time)
+    recovery.verify(records, backup)
     doubt = complete_archive(cluster)
     try:
         recovery.build(records, backup, target(target_time))
@@ -177,6 +186,7 @@ def verified(cluster, backups):
     recovery = Recovery(cluster, backups, "verifying")
     exact = backup["tables"] is not None
     begun_at = now()
+    recovery.verify(records, backup)
     try:
         lsn = backup["tables_lsn"] if exact else backup["stop_lsn"]
         recovery.build(records, backup, f"recovery_target_lsn = '{lsn}'\nrecovery_target_inclusive = off")

@@ -40,16 +40,18 @@ class Recovery:
         self.data = self.folder / "data"
         self.port = port or free_port()
 
+    def verify(self, records, backup):
+        """Raises `Failed` where a file of the backup, or of one of its parents, is not as it was written."""
+        for record in chain(records, backup):
+            self._backups.verify(self._backups.data(record))
+
     def build(self, records, backup, target):
         """Makes the data. `target` is a line of configuration: where the recovery ends; empty for all there is."""
         backups = self._backups
-        needed = chain(records, backup)
-        for record in needed:
-            backups.verify(backups.data(record))
         self.remove()
         self.folder.mkdir(mode=0o700)
         hand_over(self.folder, backups.folder)
-        backups.run("pg_combinebackup", f"--output={self.data}", *map(backups.data, needed))
+        backups.run("pg_combinebackup", f"--output={self.data}", *map(backups.data, chain(records, backup)))
         configuration = CONFIGURATION.format(
             config_dir=self._cluster.state_dir / "config",
             folder=self.folder,

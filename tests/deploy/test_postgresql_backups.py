@@ -17,6 +17,7 @@ programs = load_module_utils("postgresql_programs")
 load_module_utils("postgresql_view")
 backups = load_module_utils("postgresql_backups")
 checksums = load_module_utils("postgresql_checksums")
+schedule = load_file("backup_schedule", PLAYBOOKS / "roles" / "backup" / "files" / "backup_schedule.py")
 wal_archive = load_file("wal_archive", PLAYBOOKS / "roles" / "backup" / "files" / "wal_archive.py")
 
 
@@ -86,6 +87,21 @@ def test_retention_never_leaves_a_backup_without_its_parents(keep: int, gone: li
     left = [each for each in WEEK if each not in found]
     for each in left:
         backups.chain(left, each)
+
+
+@pytest.mark.parametrize(
+    ("now", "begun", "due"),
+    [
+        ("2026-01-02 02:29", [], True),  # none ever
+        ("2026-01-02 02:29", ["2026-01-01 02:31"], False),
+        ("2026-01-02 02:30", ["2026-01-01 02:31"], True),
+        ("2026-01-02 02:31", ["2026-01-01 02:31", "2026-01-02 02:30"], False),
+        ("2026-01-09 23:00", ["2026-01-01 02:31"], True),  # missed while nothing ran
+    ],
+)
+def test_the_backup_of_the_day_is_taken_once_and_made_up_for(now: str, begun: list[str], due: bool) -> None:
+    moments = [datetime.datetime.fromisoformat(f"{text}:00+00:00") for text in [now, *begun]]
+    assert schedule.is_due(moments[0], 2, 30, moments[1:]) is due
 
 
 def test_wal_goes_only_before_the_beginning_of_the_oldest_backup_whatever_its_timeline() -> None:
