@@ -9,7 +9,7 @@ import socket
 
 import psycopg2
 from ansible.module_utils.postgresql_backups import chain
-from ansible.module_utils.postgresql_cluster import HOST, Failed, wait_until
+from ansible.module_utils.postgresql_cluster import HOST, SIGNAL, Failed, wait_until
 from ansible.module_utils.postgresql_programs import hand_over
 
 RECOVERY_SECONDS = 3600
@@ -52,6 +52,7 @@ class Recovery:
         self.folder.mkdir(mode=0o700)
         hand_over(self.folder, backups.folder)
         backups.run("pg_combinebackup", f"--output={self.data}", *map(backups.data, chain(records, backup)))
+        (self.data / SIGNAL).unlink(missing_ok=True)  # a replica's backup holds its mark, and would never be promoted
         configuration = CONFIGURATION.format(
             config_dir=self._cluster.state_dir / "config",
             folder=self.folder,
