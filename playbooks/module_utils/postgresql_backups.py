@@ -179,7 +179,7 @@ def tree_bytes(folder):
 
 
 def now():
-    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    return datetime.datetime.now(datetime.UTC)
 
 
 def moment(text):
