@@ -8,13 +8,12 @@ With automatic failover Patroni makes a replica's data whenever they are missing
 asked, and copies all when it is asked to make one anew.
 """
 
-import os
 import shutil
-import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 
 import psycopg2
+from ansible.module_utils import postgresql_programs as programs
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.postgresql_cluster import Cluster, Failed, Member, one_line, wait_until
 
@@ -107,7 +106,7 @@ def mark_of(member):
 
 
 def is_in_use(primary, member):
-    return primary.run(f"SELECT FROM pg_replication_slots WHERE slot_name = '{member.slot}' AND active")
+    return primary.run(f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{member.slot}' AND active")
 
 
 def rewind(member):
@@ -162,20 +161,7 @@ def beside(member, suffix):
 
 
 def run(member, program, *arguments):
-    """As PostgreSQL's user, whose the folder is."""
-    owner = member.folder.stat()
-    is_root = os.geteuid() == 0
-    account = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if is_root else {}
-    return subprocess.run(  # noqa: S603
-        [str(Path(member.bin) / program), *arguments],
-        cwd=member.folder,
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        **account,
-    )
+    return programs.run(member.folder, [Path(member.bin) / program, *arguments])
 
 
 if __name__ == "__main__":

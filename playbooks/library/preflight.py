@@ -15,12 +15,12 @@ import psutil
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.installation import access_problems, installation
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.module_utils.variable_problems import plain_path_problems, switch_problems, time_problems
 
 from catalog_server.catalog.sources_file import SourcesFileError, parse_sources
 
 MEMBERS_MAX = 5  # of the database
 AUTOMATIC_MEMBERS_MIN = 3
-PLAIN_PATH = re.compile(r"/[\w.+@/-]*")
 SOCKET_PATH_BYTES = 107  # what the kernel allows
 LONGEST_SOCKET = "/run/database-proxy-9.sock.4194304.tmp"  # as HAProxy calls it until it listens
 
@@ -39,6 +39,9 @@ def main():
     variables, project_dir = module.params["variables"], Path(module.params["project_dir"])
     problems = path_problems(variables["state_dir"]) + address_problems(variables["http_host"])
     problems += number_problems(variables, module.params["replicas_max"])
+    problems += plain_path_problems("postgresql_backup_dir", variables["postgresql_backup_dir"])
+    problems += switch_problems(variables, "postgresql_backups", "postgresql_backup_before_migrations")
+    problems += time_problems("postgresql_backup_time", variables["postgresql_backup_time"])
     problems += sources_problems(Path(variables["sources_file"]))
     problems += folder_problems(variables["state_dir"], module.params["marker_file"], module.params["must_be_deployed"])
     if not problems:
@@ -55,11 +58,8 @@ def main():
 
 
 def path_problems(state_dir):
-    if not PLAIN_PATH.fullmatch(state_dir):
-        return [
-            f"state_dir = {state_dir}: must be an absolute path of letters, digits and . _ - + @ only. "
-            "Set state_dir to such a path"
-        ]
+    if problems := plain_path_problems("state_dir", state_dir):
+        return problems
     if len(os.fsencode(state_dir)) + len(LONGEST_SOCKET) > SOCKET_PATH_BYTES:
         return [f"state_dir = {state_dir}: too long for the path of a socket. Set state_dir to a shorter path"]
     return []
@@ -110,6 +110,9 @@ def number_problems(variables, replicas_max):
         "replicas": (1, replicas_max),
         "postgresql_members": (1, MEMBERS_MAX),
         "postgresql_synchronous_replicas": (0, MEMBERS_MAX - 1),
+        "postgresql_backup_full_every": (1, 99),
+        "postgresql_backup_keep_full": (1, 999),
+        "postgresql_backup_keep_dumps": (1, 999),
     }
     for name, (low, high) in (counts | ports).items():
         if not re.fullmatch(r"\d{1,5}", str(variables[name])) or not low <= int(variables[name]) <= high:
@@ -162,6 +165,17 @@ def failover_problems(variables, etcd):
         problems.append(
             "postgresql_failover = automatic: needs etcd, which is neither on the PATH nor in .cache/kubernetes/bin. "
             "Run `make etcd`, which builds it with Go, or as root on Debian: apt-get install etcd-server"
+        )
+    # Both hang on a slot of the primary, which Patroni would have to carry over to the next one.
+    if boolean(variables["postgresql_backups"]):
+        problems.append(
+            f"postgresql_backups = {variables['postgresql_backups']}: backups are not possible with "
+            "postgresql_failover = automatic. Set one of the two to its default"
+        )
+    if variables["postgresql_wal_level"] != "replica":
+        problems.append(
+            f"postgresql_wal_level = {variables['postgresql_wal_level']}: a second region is not possible with "
+            "postgresql_failover = automatic. Set one of the two to its default"
         )
     return problems
 

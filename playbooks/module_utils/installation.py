@@ -11,6 +11,8 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root, and HAProxy need not
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -74,6 +76,8 @@ def access_problems(facts, variables):
     paths = [f"{facts['postgresql_bin']}/postgres", f"{variables['state_dir']}/postgresql"]
     if variables["postgresql_failover"] == "automatic":
         paths += [facts["patroni"][0], facts["python_packages"], facts["etcd"]]
+    if boolean(variables["postgresql_backups"]):
+        paths += [f"{variables['postgresql_backup_dir']}/base"]
     closed = set().union(*(closed_folders(path, facts["as_user"]) for path in paths))
     if not closed:
         return []

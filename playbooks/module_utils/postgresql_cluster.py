@@ -156,6 +156,9 @@ class Cluster:
         self.members = sorted(members, key=lambda member: member.number)
         self.programs = Programs(self.state_dir / "run" / "supervisor.sock")
         self.is_automatic = any(member.patroni for member in self.members)
+        # The archive of WAL, where it is deployed, receives from whoever is the primary.
+        has_archive = (self.state_dir / "config" / "programs" / "wal-archive.conf").exists()
+        self._archive_slot = {"wal_archive"} if has_archive else set()
 
     def refuse_unless_replicated(self):
         if len(self.members) < 2:
@@ -205,10 +208,11 @@ class Cluster:
             yield
 
     def arrange_slots(self, primary):
-        """The primary keeps WAL for each of the others, and they for nobody. Returns whether it was otherwise."""
+        """The primary keeps WAL for the others and the archive, they for nobody. Returns whether it was otherwise."""
         changed = False
         for member in self.members:
-            wanted = {other.slot for other in self.members if other is not primary} if member is primary else set()
+            wanted = {other.slot for other in self.members if other is not primary} | self._archive_slot
+            wanted = wanted if member is primary else set()
             try:
                 with member.session() as cursor:
                     cursor.execute("SELECT slot_name, active FROM pg_replication_slots WHERE slot_type = 'physical'")

@@ -103,6 +103,11 @@ def load_module_utils(name: str) -> ModuleType:
     return sys.modules[full_name]
 
 
+def load_file(name: str, path: Path) -> ModuleType:
+    """A program of a role's files."""
+    return _load(name, path)
+
+
 def _load(name: str, path: Path) -> ModuleType:
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None

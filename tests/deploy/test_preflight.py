@@ -9,6 +9,7 @@ import pytest
 from deploy.deployment import PROJECT, load_module, load_module_utils
 
 installation = load_module_utils("installation")
+load_module_utils("variable_problems")
 preflight = load_module("preflight")
 
 VARIABLES = {
@@ -20,6 +21,12 @@ VARIABLES = {
     "postgresql_synchronous_replicas": 1,
     "postgresql_failover": "manual",
     "postgresql_failover_port_base": 55450,
+    "postgresql_wal_level": "replica",
+    "postgresql_backups": False,
+    "postgresql_backup_dir": "/var/lib/catalog/backups",
+    "postgresql_backup_full_every": 7,
+    "postgresql_backup_keep_full": 3,
+    "postgresql_backup_keep_dumps": 7,
     "replica_port_base": 8081,
     "database_proxies": False,
     "database_proxy_port_base": 55440,
@@ -106,6 +113,10 @@ def test_automatic_failover_wants_three_members_and_etcd_and_says_how_to_get_the
     assert "postgresql_members is 2" in few
     assert "make etcd" in missing
     assert "apt-get install etcd-server" in missing
+    both = automatic | {"postgresql_members": 3, "postgresql_backups": "true", "postgresql_wal_level": "logical"}
+    backups, region = preflight.failover_problems(both, "/usr/bin/etcd")
+    assert backups.startswith("postgresql_backups = true: backups are not possible with postgresql_failover = automatic")
+    assert region.startswith("postgresql_wal_level = logical: a second region is not possible with")
     (problem,) = preflight.failover_problems(VARIABLES | {"postgresql_failover": "yes"}, "/usr/bin/etcd")
     assert problem.startswith("postgresql_failover = yes: must be manual or automatic.")
 
@@ -179,3 +190,15 @@ def test_a_sources_file_that_the_server_cannot_use_is_refused_in_its_words(tmp_p
     (problem,) = preflight.sources_problems(path)
     assert problem.startswith(f"sources_file = {path}: not YAML")
     assert preflight.sources_problems(PROJECT / "samples" / "catalog" / "sources.yaml") == []
+
+
+def test_switches_and_times_of_backups_are_checked() -> None:
+    (problem,) = preflight.switch_problems({"postgresql_backups": "yess"}, "postgresql_backups")
+    assert problem.startswith("postgresql_backups = yess: must be true or false.")
+    assert preflight.switch_problems({"a": True, "b": "no", "c": "True"}, "a", "b", "c") == []
+    assert [preflight.time_problems("t", value) for value in ("02:30", "", "23:59")] == [[], [], []]
+    for value in ("24:00", "2:30", 150, "noon"):
+        (problem,) = preflight.time_problems("postgresql_backup_time", value)
+        assert problem.startswith(f"postgresql_backup_time = {value}: must be a time of the day")
+    (problem,) = preflight.plain_path_problems("postgresql_backup_dir", "backups")
+    assert problem.startswith("postgresql_backup_dir = backups: must be an absolute path")
