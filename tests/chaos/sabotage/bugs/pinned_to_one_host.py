@@ -8,10 +8,4 @@ CLAIM = "database-recovers"
 
 
 def apply() -> None:
-    edit(
-        PostgresqlDatabase._connect,
-        (
-            "self._hosts = [host, *self._others(host)]\n                return connection",
-            "self._hosts = [host]\n                return connection",
-        ),
-    )
+    edit(PostgresqlDatabase._connect, ("self._hosts = [host, *self._others(host)]", "self._hosts = [host]"))
