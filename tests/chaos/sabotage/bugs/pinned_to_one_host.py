@@ -1,4 +1,4 @@
-"""Of the hosts in its database address the server knows the first one only."""
+"""Once connected, the server knows no other host of its database address."""
 
 from catalog_server.db.connection import PostgresqlDatabase
 from chaos.sabotage.editing import edit
@@ -8,7 +8,4 @@ CLAIM = "database-recovers"
 
 
 def apply() -> None:
-    edit(
-        PostgresqlDatabase.__init__,
-        ("list(zip(hosts, ports, strict=True))", "list(zip(hosts, ports, strict=True))[:1]"),
-    )
+    edit(PostgresqlDatabase._connect, ("self._hosts = [host, *self._others(host)]", "self._hosts = [host]"))
