@@ -1,5 +1,6 @@
 """The real playbooks, run on free ports in a folder of their own; and their modules, loaded as code."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -10,10 +11,15 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import ansible.module_utils
+
 PROJECT = Path(__file__).parents[2]
 PLAYBOOKS = PROJECT / "playbooks"
 BIN = Path(sys.executable).parent
 REPLICAS_MAX = 9
+
+# Where modules find what they share: Ansible puts it into this package when it runs one.
+ansible.module_utils.__path__.append(str(PLAYBOOKS / "module_utils"))
 
 
 class Deployment:
@@ -97,10 +103,8 @@ def load_module(name: str) -> ModuleType:
 
 
 def load_module_utils(name: str) -> ModuleType:
-    """What modules share, also for those that are loaded after it."""
-    full_name = f"ansible.module_utils.{name}"
-    sys.modules[full_name] = _load(full_name, PLAYBOOKS / "module_utils" / f"{name}.py")
-    return sys.modules[full_name]
+    """What modules share."""
+    return importlib.import_module(f"ansible.module_utils.{name}")
 
 
 def load_file(name: str, path: Path) -> ModuleType:

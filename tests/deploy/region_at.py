@@ -11,7 +11,6 @@ import psycopg2.extras
 from catalog_server.db.deadline import deadline
 from deploy.deployment import load_module_utils
 
-load_module_utils("postgresql_cluster")
 Region: Any = load_module_utils("regions").Region
 
 

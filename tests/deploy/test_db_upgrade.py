@@ -12,8 +12,6 @@ from deploy.deployment import BIN, load_module, load_module_utils
 from deploy.region_at import RegionAt
 
 cluster = load_module_utils("postgresql_cluster")
-load_module_utils("regions")
-load_module_utils("region_view")
 upgrade = load_module("db_upgrade")
 
 SQL = {"postgresql": "SELECT 1;", "sqlite": "SELECT 1;"}

@@ -10,8 +10,6 @@ import pytest
 
 from deploy.deployment import load_module, load_module_utils
 
-load_module_utils("http_json")
-load_module_utils("patroni")
 cluster = load_module_utils("postgresql_cluster")
 view = load_module_utils("postgresql_view")
 failover = load_module("postgresql_failover")

@@ -14,7 +14,6 @@ from support.postgres import PostgresServer
 
 cluster = load_module_utils("postgresql_cluster")
 programs = load_module_utils("postgresql_programs")
-load_module_utils("postgresql_view")
 backups = load_module_utils("postgresql_backups")
 checksums = load_module_utils("postgresql_checksums")
 schedule = load_file("backup_schedule", PLAYBOOKS / "roles" / "backup" / "files" / "backup_schedule.py")

@@ -8,12 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from deploy.deployment import load_module, load_module_utils
+from deploy.deployment import load_module
 
-for name in ("postgresql_cluster", "postgresql_view", "postgresql_programs", "postgresql_backups"):
-    load_module_utils(name)
-load_module_utils("postgresql_checksums")
-load_module_utils("postgresql_recovery")
 restore = load_module("postgresql_restore")
 Failed = restore.Failed
 

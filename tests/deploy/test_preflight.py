@@ -9,7 +9,6 @@ import pytest
 from deploy.deployment import PROJECT, load_module, load_module_utils
 
 installation = load_module_utils("installation")
-load_module_utils("variable_problems")
 preflight = load_module("preflight")
 
 VARIABLES = {

@@ -69,8 +69,9 @@ def written(deployment: Deployment) -> set[int]:
 def sender(first: Deployment) -> psutil.Process:
     """The process of the first region's PostgreSQL that sends to the second."""
     folder = str(first.state_dir / "postgresql" / "data")
-    processes = [process for process in psutil.process_iter() if process.name() == "postgres"]
-    (found,) = (p for p in processes if p.cwd() == folder and "walsender" in " ".join(p.cmdline()))
+    # Of one that ends meanwhile nothing is known.
+    processes = [each for each in psutil.process_iter(["cwd", "cmdline"]) if each.info["cwd"] == folder]
+    (found,) = (each for each in processes if "walsender" in " ".join(each.info["cmdline"] or []))
     return found
 
 
