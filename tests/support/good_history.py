@@ -108,6 +108,8 @@ class GoodHistory:
         self.add(0.5, "info", "observer", "startup", {"replica": "r1", "ready_after_seconds": 4.0})
         sessions = [{"pid": 7, "holder": "migrating@r1", "granted": True, "waited_seconds": 0.0, "writes": True}]
         self.add(0.2, "info", "observer", "locks", sessions)
+        command = {"pid": 6, "holder": "migrating@r0/cli", "granted": True, "waited_seconds": 0.0, "writes": True}
+        self.add(0.1, "info", "observer", "locks", [command])
         for name in ("r1", "r2", "r3"):
             self.add(49.0, "info", "observer", "checksum", {"replica": name, "digest": "d"})
 
