@@ -18,12 +18,12 @@ SQL = {"postgresql": "SELECT 1;", "sqlite": "SELECT 1;"}
 EXPANDS = Version(number=3, name="expands", oldest_server_head=2, upgrade=SQL, downgrade=SQL)
 CONTRACTS = Version(number=3, name="contracts", oldest_server_head=3, upgrade=SQL, downgrade=SQL)
 
-# A migration that writes much, and then never comes to its end.
+# A migration that writes much, and then never comes to its end; in one piece, so that nothing tells the database that
+# its client is gone.
 WRITES = """
 import psycopg2, sys, time
 cursor = psycopg2.connect(sys.argv[1], application_name="catalog-server/migrations").cursor()
-cursor.execute("INSERT INTO probes SELECT g::text, now() FROM generate_series(1, 40000) AS g")
-cursor.execute("SELECT pg_sleep(600)")
+cursor.execute("INSERT INTO probes SELECT g::text, now() FROM generate_series(1, 40000) AS g; SELECT pg_sleep(600)")
 """
 
 
@@ -40,6 +40,7 @@ def server_at_2(region: RegionAt) -> None:
 @pytest.fixture
 def follower(region: RegionAt) -> Iterator[str]:
     """Somebody who follows the database, and has all of it until now."""
+    region.rows("CHECKPOINT")  # a slot begins at the last one
     region.rows("SELECT pg_create_physical_replication_slot('follower', true)")
     yield "follower"
     region.rows("SELECT pg_drop_replication_slot('follower')")
