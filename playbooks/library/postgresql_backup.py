@@ -11,6 +11,7 @@ import time
 
 import psycopg2
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.durable_files import sync_folder, write_durably
 from ansible.module_utils.postgresql_backups import (
     ID_FORMAT,
     Backups,
@@ -21,11 +22,9 @@ from ansible.module_utils.postgresql_backups import (
     outdated,
     parent_of_next,
     read_manifest,
-    sync_folder,
     tree_bytes,
     unneeded_wal,
     wait_for_archive,
-    write_durably,
 )
 from ansible.module_utils.postgresql_checksums import checksums_at_lsn
 from ansible.module_utils.postgresql_cluster import HOST, WRITE, Cluster, Failed, one_line, wait_until

@@ -6,7 +6,8 @@ From a replica that follows, where there is one, and with the application's own 
 
 import psycopg2
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.postgresql_backups import ID_FORMAT, Backups, choose_source, now, sync_folder
+from ansible.module_utils.durable_files import sync_folder
+from ansible.module_utils.postgresql_backups import ID_FORMAT, Backups, choose_source, now
 from ansible.module_utils.postgresql_cluster import HOST, Cluster, Failed, one_line
 
 

@@ -6,16 +6,13 @@ are never changed. An incremental backup holds the blocks that changed since its
 Invariant: whatever is deleted, every backup that is left has its parents and all WAL from its own beginning on.
 """
 
-import contextlib
 import datetime
-import fcntl
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 
-from ansible.module_utils.postgresql_cluster import Failed, wait_until
+from ansible.module_utils.postgresql_cluster import Failed, locked, wait_until
 from ansible.module_utils.postgresql_programs import run
 from ansible.module_utils.postgresql_view import look
 
@@ -65,15 +62,9 @@ class Backups:
         """Compares every file with its checksum in the manifest, and reads the WAL. Raises `Failed`."""
         self.run("pg_verifybackup", "--quiet", data)
 
-    @contextlib.contextmanager
     def lock(self):
-        """One backup or restore at a time. The kernel frees it when the process ends, however it ends."""
-        with open(self.state_dir / "run" / "backups.lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Failed("another backup or restore is under way. Wait for its end") from None
-            yield
+        """One backup or restore at a time."""
+        return locked(self.state_dir / "run" / "backups.lock", "backup or restore")
 
 
 def chain(records, backup):
@@ -193,25 +184,6 @@ def moment(text):
             f"target_time = {text}: must be a time with its offset from UTC, such as '2026-01-31 12:00:00+00:00'"
         )
     return found
-
-
-def write_durably(path, text):
-    """Whole or not at all, also where the machine fails meanwhile."""
-    new = path.with_suffix(".new")
-    with open(new, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def delete(backups, record):

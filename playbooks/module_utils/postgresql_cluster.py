@@ -94,7 +94,7 @@ class Member:
     @contextlib.contextmanager
     def session(self, **options):
         """A cursor of the superuser's; each statement commits by itself."""
-        connection = psycopg2.connect(**self.login(HOST, self.port), **options)
+        connection = psycopg2.connect(**self.login(HOST, self.port) | options)
         try:
             connection.autocommit = True
             with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
@@ -197,15 +197,9 @@ class Cluster:
             f"others (supervisorctl stop NAME), make the file {SIGNAL} in their data folders, and repeat"
         )
 
-    @contextlib.contextmanager
     def lock(self):
-        """One change of roles at a time. The kernel frees it when the process ends, however it ends."""
-        with open(self.state_dir / "run" / "postgresql-roles.lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Failed("another switchover, failover or reinit is under way. Wait for its end") from None
-            yield
+        """One change of roles at a time."""
+        return locked(self.state_dir / "run" / "postgresql-roles.lock", "switchover, failover or reinit")
 
     def arrange_slots(self, primary):
         """The primary keeps WAL for the others and the archive, they for nobody. Returns whether it was otherwise."""
@@ -272,6 +266,17 @@ class Programs:
             raise Failed(f"supervisord refused {method} {arguments}: {fault.faultString}") from fault
         except (OSError, xmlrpc.client.Error) as error:
             raise Failed(f"supervisord does not answer ({error}). Run `make deploy`") from error
+
+
+@contextlib.contextmanager
+def locked(path, what):
+    """One at a time; raises `Failed` where another is at it. The kernel frees it however the process ends."""
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed(f"another {what} is under way. Wait for its end") from None
+        yield
 
 
 def wait_until(condition, seconds, what):

@@ -5,13 +5,12 @@ refused: to send what belongs to the processes of one region, or to leave out wh
 at a promotion, when it is too late.
 """
 
-import contextlib
 import json
-import os
 from pathlib import Path
 
 import psycopg2
-import psycopg2.extras
+import psycopg2.extensions
+from ansible.module_utils.durable_files import write_durably
 from ansible.module_utils.postgresql_cluster import HOST, Cluster, Failed
 
 PUBLICATION = "second_region"
@@ -70,17 +69,9 @@ class Region:
         self.cluster = Cluster(state_dir)
         self.note = Note(self.state_dir)
 
-    @contextlib.contextmanager
     def session(self):
         """A cursor of the superuser's in the application's database; each statement commits by itself."""
-        primary = self.cluster.the_primary()
-        connection = psycopg2.connect(**(primary.login(HOST, primary.port) | {"dbname": self._application()["dbname"]}))
-        try:
-            connection.autocommit = True
-            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-                yield cursor
-        finally:
-            connection.close()
+        return self.cluster.the_primary().session(dbname=self._application()["dbname"])
 
     def rows(self, sql, parameters=None):
         with self.session() as cursor:
@@ -134,13 +125,7 @@ class Note:
         before = self.read()
         if before | values == before:
             return False
-        new = self._path.with_suffix(".new")
-        with open(new, "w") as file:
-            json.dump(before | values, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)
+        write_durably(self._path, json.dumps(before | values, indent=2) + "\n")
         return True
 
 

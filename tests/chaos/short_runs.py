@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaos.sabotage import bugs
+
 PROJECT = Path(__file__).parents[2]
 SEED = 20  # of all runs: a server with a bug is held against the same schedule as the one without
 BIN = Path(sys.executable).parent
+SERVE = Path(__file__).parent / "sabotage" / "serve.py"
 PROGRAM = (BIN / "ha-verify",)
 QUICK: dict[str, Any] = {
     # In the ratios of the defaults.
@@ -69,6 +72,12 @@ class ShortRuns:
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         assert done.stdout, done.stderr
         return Verdict(done.returncode, json.loads(done.stdout))
+
+    def run_bug(self, name: str, report: Path) -> tuple[bugs.Bug, Verdict]:
+        """Servers with this bug, in the scenario that it is to be found by."""
+        bug = bugs.load(name)
+        command = f"{sys.executable} {SERVE} {name} serve"
+        return bug, self.run(bug.scenario, *bug.options, report=report, server_command=command)
 
     def destroy(self) -> None:
         """Ends the deployment and deletes its data."""

@@ -36,8 +36,6 @@ def test_a_sabotaged_deployment_is_found_for_the_right_claim(
 
 @pytest.mark.parametrize("name", BUGS)
 def test_a_bug_is_found_for_the_right_claim(name: str, replicated_runs: ShortRuns, tmp_path: Path) -> None:
-    bug = bugs.load(name)
-    command = f"{sys.executable} {SABOTAGE / 'serve.py'} {name} serve"
-    verdict = replicated_runs.run(bug.scenario, *bug.options, report=tmp_path / "report", server_command=command)
+    bug, verdict = replicated_runs.run_bug(name, tmp_path / "report")
     assert verdict.results()[bug.claim] == "FAIL", verdict.document
     assert verdict.code != 0

@@ -1,7 +1,6 @@
 """The verification finds every seeded bug, for the right claim. In the server as it is it finds nothing, see
 `test_scenarios`."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from chaos.sabotage import bugs
 from chaos.short_runs import ShortRuns
 from ha_verify.scenarios import OF_MEMBERS
 
-SERVE = Path(__file__).parent / "sabotage" / "serve.py"
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -20,8 +18,6 @@ NAMES = [name for name in bugs.names() if bugs.load(name).scenario not in OF_MEM
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bug_is_found_for_the_right_claim(name: str, short_runs: ShortRuns, tmp_path: Path) -> None:
-    bug = bugs.load(name)
-    command = f"{sys.executable} {SERVE} {name} serve"
-    verdict = short_runs.run(bug.scenario, *bug.options, report=tmp_path / "report", server_command=command)
+    bug, verdict = short_runs.run_bug(name, tmp_path / "report")
     assert verdict.results()[bug.claim] == "FAIL", verdict.document
     assert verdict.code != 0
