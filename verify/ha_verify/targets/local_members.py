@@ -28,6 +28,7 @@ START_SECONDS = 20.0
 FOLLOW_SECONDS = 60.0
 AUTOMATIC_SECONDS = 120.0  # well beyond whatever a program may take
 POLL_SECONDS = 0.05
+STATUS_SECONDS = 10  # for the playbooks' own look at the service, which the run looks at for longer
 
 
 class LocalMembers:
@@ -138,7 +139,7 @@ class LocalMembers:
     def _replace(self, lost: str) -> str:
         """The playbook also looks at the service, of which it may despair although the database works again."""
         try:
-            self._playbook.run("failover.yml")
+            self._playbook.run("failover.yml", status_timeout_seconds=STATUS_SECONDS)
         except PlaybookFailed as failed:
             try:
                 return f"{self._await_successor(lost, LOOK_SECONDS)}, although {failed}"
@@ -193,7 +194,7 @@ class LocalMembers:
         """The playbook also looks at the service, of which it may despair although the role was handed over."""
         before = self._primary().name
         try:
-            said = self._playbook.run("switchover.yml")
+            said = self._playbook.run("switchover.yml", status_timeout_seconds=STATUS_SECONDS)
         except PlaybookFailed as failed:
             if self._primary().name == before:
                 raise NotPossible(str(failed)) from failed
