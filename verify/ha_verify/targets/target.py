@@ -20,6 +20,8 @@ Need = Literal[
     "one-way cuts",
     "orchestrator",
     "database members",
+    "member cuts",
+    "automatic failover",
 ]
 
 
