@@ -235,6 +235,13 @@ def test_not_one_write_may_fail_while_a_replica_is_away() -> None:
     assert Run("database-replica", proof=proof, outage=(12.0, 12.1)).failed() == {"database-recovers"}
 
 
+@pytest.mark.parametrize(("until", "failed"), [(12.9, set()), (13.2, {"database-recovers"})])
+def test_where_a_program_names_who_confirms_writes_wait_until_it_names_another(until: float, failed: set[str]) -> None:
+    timing = {"database_unconfirmed": 3.0}
+    run = Run("database-replica", proof={"member": FIRST}, outage=(STRUCK, until), timing=timing)
+    assert run.failed() == failed
+
+
 def test_a_member_that_does_not_come_back_is_found() -> None:
     assert Run(returns=END).failed() == {"rejoins"}
 

@@ -17,7 +17,8 @@
 |                                 | same                                  | primary has a bound of its own            |
 | database: cut                   | the cut ends, and the same; at once   | who is attached to a primary that is cut  |
 |                                 | where a person ended the primary      | off stays there, and nobody is told       |
-| database: replica               | they may not                          | the others confirm what is written        |
+| database: replica               | reads may not, writes until another   | others confirm what is written, or are    |
+|                                 | replica is named to confirm them      | named to; a person's setup names all      |
 | load balancer                   | it is back                            | there is only one                         |
 
 What the load balancer notices, and when, is the target's to know: see `Timing`.

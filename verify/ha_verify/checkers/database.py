@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ha_verify.checkers.bounds import recovery, timing_of
+from ha_verify.checkers.bounds import Bound, recovery, timing_of
 from ha_verify.checkers.injected import Injected, injected
 from ha_verify.findings import Finding, Violation
 from ha_verify.history import Event, History, Operation
@@ -45,7 +45,8 @@ def writes_return(history: History) -> Finding:
     """After the loss or the change of the primary, writes are acknowledged again within the bound of the class.
 
     That counts from when the database took writes again, which has a bound of its own where a program sees to it.
-    While a replica is away no write fails. Figures: how long no write was acknowledged, per fault.
+    While a replica is away no write fails, but for as long as whatever chooses who confirms may take to choose another.
+    Figures: how long no write was acknowledged, per fault.
     """
     timing = timing_of(history)
     writes = history.operations("write")
@@ -56,6 +57,8 @@ def writes_return(history: History) -> Finding:
     faults = [fault for fault in injected(history) if fault.class_ in CLASSES]
     for fault in faults:
         bound = recovery(fault.class_, timing)
+        if fault.class_ == "database-replica":
+            bound = Bound("struck", timing.database_unconfirmed)
         anchor = bound.until(fault) - bound.seconds
         last = max((at for at in map(_due, failed) if fault.struck <= at < fault.window_end), default=anchor)
         seconds = max(0.0, last - anchor)
