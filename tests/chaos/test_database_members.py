@@ -12,8 +12,7 @@ from ha_verify.scenarios import OF_MEMBERS
 SABOTAGE = Path(__file__).parent / "sabotage"
 BUGS = [name for name in bugs.names() if bugs.load(name).scenario in OF_MEMBERS]
 # One worker has them all: to deploy the members takes as long as a run.
-# A server that never finds the new primary is waited for, by the playbooks and by the verification, until both give up.
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("database members")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("database members")]
 
 
 def test_the_scenarios_end_with_every_claim_upheld(replicated_runs: ShortRuns, tmp_path: Path) -> None:

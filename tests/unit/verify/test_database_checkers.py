@@ -147,6 +147,38 @@ def test_a_former_primary_may_call_itself_one_for_as_long_as_it_takes_to_find_ou
         assert run.failed() == failed
 
 
+@pytest.mark.parametrize(
+    ("last", "failover", "failed"),
+    [
+        (HEALED - 1.5, 29.0, set()),
+        (HEALED + 1.0, 29.0, {"one-writable-primary"}),
+        (HEALED - 1.5, None, {"one-writable-primary"}),
+    ],
+    ids=["until it is reached", "for long after", "although a person replaced it"],
+)
+def test_one_that_is_cut_off_calls_itself_the_primary_until_a_program_reaches_it(
+    last: float, failover: float | None, failed: set[str]
+) -> None:
+    run = Run("database-cut", timing={"database_fenced": 1.0, "database_failover": failover}, returns=END)
+    for half in range(int(2 * (last - 15)) + 1):
+        run.look(15 + half / 2, FIRST, "primary", 1)
+    run.look(END - 0.5, FIRST, "standby", 2, follows=True)
+    assert run.failed() == failed
+
+
+def test_one_that_is_cut_off_acknowledges_nothing_after_its_successor_did() -> None:
+    run = Run("database-cut", timing={"database_failover": 29.0})
+    run.take(HEALED - 2, FIRST, 1)
+    assert run.failed() == {"one-writable-primary"}
+
+
+@pytest.mark.parametrize(("failover", "failed"), [(29.0, set()), (None, {"database-recovers"})])
+def test_clients_of_one_that_is_cut_off_have_until_the_end_of_the_cut_unless_a_person_ended_it(
+    failover: float | None, failed: set[str]
+) -> None:
+    assert Run("database-cut", timing={"database_failover": failover}, outage=(STRUCK, HEALED + 1)).failed() == failed
+
+
 def test_what_a_former_primary_was_asked_before_its_successor_wrote_is_old_news() -> None:
     run = Run()
     run.look(18.0, FIRST, "primary", 1, asked=STRUCK - 1)
@@ -184,10 +216,30 @@ def test_a_planned_switchover_has_a_bound_for_the_time_without_a_write(seconds: 
     assert Run("database-switchover", timing={"database_switchover": seconds}).failed() == failed
 
 
+@pytest.mark.parametrize(("seconds", "result"), [(27.4, "PASS"), (27.6, "FAIL")])
+def test_a_replica_that_migrates_has_the_time_without_a_database_in_addition(seconds: float, result: str) -> None:
+    """4 s without a database, 1.5 s and 2 s to connect to it, and 20 s for its start."""
+    run = Run("database-and-migration")
+    run.maker.add(END, "info", "observer", "startup", {"replica": "replica-1", "ready_after_seconds": seconds})
+    assert run.judged("starts-up").result == result
+
+
+def test_where_nobody_wrote_before_the_fault_there_is_no_outage_to_measure() -> None:
+    finding = Run("database-and-migration", outage=(0, WRITABLE)).judged("database-recovers")
+    assert (finding.result, finding.figures) == ("PASS", {})
+
+
 def test_not_one_write_may_fail_while_a_replica_is_away() -> None:
     proof = {"member": FIRST}
     assert not Run("database-replica", proof=proof, outage=(0, 0)).failed()
     assert Run("database-replica", proof=proof, outage=(12.0, 12.1)).failed() == {"database-recovers"}
+
+
+@pytest.mark.parametrize(("until", "failed"), [(12.9, set()), (13.2, {"database-recovers"})])
+def test_where_a_program_names_who_confirms_writes_wait_until_it_names_another(until: float, failed: set[str]) -> None:
+    timing = {"database_unconfirmed": 3.0}
+    run = Run("database-replica", proof={"member": FIRST}, outage=(STRUCK, until), timing=timing)
+    assert run.failed() == failed
 
 
 def test_a_member_that_does_not_come_back_is_found() -> None:

@@ -41,12 +41,14 @@ def test_where_a_person_fails_over_the_members_have_postgresql_s_configuration(t
 
 def test_where_patroni_does_its_configuration_is_read_and_gives_the_bounds(tmp_path: Path) -> None:
     member = "postgresql: {listen: '127.0.0.1:18434', data_dir: /state/postgresql/data-3}"
-    cluster = "{ttl: 20, loop_wait: 2, retry_timeout: 5}"
+    parameters = "postgresql: {parameters: {wal_sender_timeout: 10s}}"
+    cluster = f"{{ttl: 20, loop_wait: 2, retry_timeout: 5, {parameters}}}"
     deployed = made(tmp_path, {"postgresql-3.yml": member, "cluster.yml": cluster}, 3)
     assert deployed.fails_over_by_itself
     assert deployed.member_port("postgresql-3") == 18434
     assert deployed.member_data("postgresql-3") == Path("/state/postgresql/data-3")
-    assert (deployed.timing().database_failover, deployed.timing().database_fenced) == (29.0, 7.0)
+    timing = deployed.timing()
+    assert (timing.database_failover, timing.database_fenced, timing.database_unconfirmed) == (29.0, 7.0, 17.0)
 
 
 def test_ten_members_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from ha_verify.faults import catalogue as faults
 from ha_verify.faults import members as member_faults
 from ha_verify.faults.fault import FaultFailed
-from ha_verify.targets import Member, Target
+from ha_verify.targets import Member, Replica, Target
 
 FIRST, SECOND, THIRD = "postgresql", "postgresql-2", "postgresql-3"
 
@@ -45,6 +45,12 @@ class FakeMembers:
     async def pause(self, member: str) -> str:
         return self._note(f"pause {member}")
 
+    async def crash(self, member: str) -> str:
+        return self._note(f"crash {member}")
+
+    async def cut_off(self, member: str) -> str:
+        return self._note(f"cut off {member}")
+
     async def resume(self, member: str) -> str:
         return self._note(f"resume {member}")
 
@@ -76,8 +82,24 @@ class FakeMembers:
 
 
 class FakeTarget:
+    """With one replica, which migrates from when it was started cold on."""
+
     def __init__(self, members: FakeMembers) -> None:
         self.members = members
+
+    async def replicas(self) -> list[Replica]:
+        return [Replica("replica-1", "", running=True, instance="1")]
+
+    async def start_cold(self, schema: str, replicas: int) -> None:
+        self.members.calls.append(f"start {replicas} cold, {schema}")
+
+    async def sql(self, query: str) -> list[dict[str, Any]]:
+        if "LOCK TABLE" in query and "pg_sleep" in query and "pg_terminate_backend" not in query:
+            await asyncio.Event().wait()  # until it is cancelled
+        if "pg_terminate_backend" in query:
+            self.members.calls.append("let go on")
+            raise psycopg2.OperationalError("the server is gone")
+        return [{"replica": "replica-1"}]
 
 
 @pytest.fixture(autouse=True)
@@ -117,8 +139,10 @@ async def test_where_nobody_takes_over_there_was_no_trial(fault: Any) -> None:
             ["start {}", "rejoin {}"],
         ),
         (faults.LosePrimary("pause"), ["pause {}", "fail over from {}"], ["resume {}", "rejoin {}"]),
+        (faults.LosePrimary("crash"), ["crash {}", "fail over from {}"], ["rejoin {}"]),
+        (faults.LosePrimary("cut"), ["cut off {}", "fail over from {}"], ["resume {}", "rejoin {}"]),
     ],
-    ids=["kill", "silenced, and returns", "pause"],
+    ids=["kill", "silenced, and returns", "pause", "crash", "cut"],
 )
 async def test_a_primary_is_lost_replaced_and_only_then_back(
     fault: Any, injection: list[str], healing: list[str]
@@ -131,6 +155,17 @@ async def test_a_primary_is_lost_replaced_and_only_then_back(
     assert (await fault.heal(target(members)))["member"] == FIRST
     assert members.calls == [call.format(FIRST) for call in healing]
     assert await fault.heal(target(members)) == {}
+
+
+async def test_the_primary_is_lost_while_a_migration_is_held_and_the_loss_of_its_session_is_told() -> None:
+    members = FakeMembers()
+    fault = faults.LoseMigratingPrimary()
+    proof = await fault.inject(target(members))
+    lost = [f"lose {FIRST}", f"fail over from {FIRST}"]
+    assert members.calls == ["start 1 cold, half-migrated", *lost, "let go on"]
+    assert proof["killed"] == {"migration of": "replica-1"}
+    assert (proof["member"], proof["primary"]) == (FIRST, SECOND)
+    assert (await fault.heal(target(members)))["member"] == FIRST
 
 
 async def test_a_replica_is_lost_and_comes_back() -> None:

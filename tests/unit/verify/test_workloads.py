@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from ha_verify.history import Recorder
-from ha_verify.workloads import Answer, Client, Reads, Request, Writes, offer, read_back
+from ha_verify.workloads import Answer, Client, Reads, Request, Writes, offer, read_back, writes
 from ha_verify.workloads.client import outcome_of
 from ha_verify.workloads.observer import parse_ticks
 from ha_verify.workloads.refresh import catalog
@@ -262,6 +262,23 @@ async def test_read_back_asks_again_where_the_question_failed(serve: Serve, reco
         await read_back(client, ["a"])
 
     assert [operation.outcome for operation in recorder.history().operations("read-back")] == ["fail", "ok"]
+
+
+@pytest.mark.parametrize("nobody_serves", [True, False])
+async def test_read_back_gives_up_where_nobody_serves_and_only_there(
+    serve: Serve, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, nobody_serves: bool
+) -> None:
+    monkeypatch.setattr(writes, "_PAUSE_SECONDS", 0)
+
+    async def probe(request: web.Request) -> web.Response:
+        is_served = int(request.path.rsplit("/", 1)[1]) % 3 == 0 and not nobody_serves
+        return web.json_response({"effects": []}, status=200 if is_served else 503)
+
+    async with Client(recorder, await serve(probe), None) as client:
+        await read_back(client, map(str, range(100)))
+
+    asked = {operation.invoke.value["value"] for operation in recorder.history().operations("read-back")}
+    assert len(asked) < 40 if nobody_serves else len(asked) == 100
 
 
 def test_the_content_of_a_source_changes_in_every_model() -> None:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ha_verify.checkers.bounds import recovery, timing_of
+from ha_verify.checkers.bounds import Bound, recovery, timing_of
 from ha_verify.checkers.injected import Injected, injected
 from ha_verify.findings import Finding, Violation
 from ha_verify.history import Event, History, Operation
 
-CHANGES = ("database-failover", "database-switchover", "database-and-leader")  # classes: another primary afterwards
+# Classes: the primary has to be replaced.
+LOSSES = ("database-failover", "database-and-leader", "database-and-migration", "database-cut")
+CHANGES = (*LOSSES, "database-switchover")  # another primary afterwards
 CLASSES = (*CHANGES, "database-replica")
 SHOWN = 5
 
@@ -31,7 +33,8 @@ def one_writable_primary(history: History) -> Finding:
     """A timeline has one member that takes writes; where a newer one took a write, an older one takes none any more.
 
     Nor does a member that was succeeded go on to call itself a primary, but for as long as whatever ends that may
-    take. A trial is a member that was asked for a write.
+    take; where that is a program, from when it reaches the member again. A trial is a member that was asked for a
+    write.
     """
     writes = _acknowledged(history)
     violations = [*_two_on_a_timeline(history, writes), *_steps_back(writes), *_not_fenced(history, writes)]
@@ -42,7 +45,8 @@ def writes_return(history: History) -> Finding:
     """After the loss or the change of the primary, writes are acknowledged again within the bound of the class.
 
     That counts from when the database took writes again, which has a bound of its own where a program sees to it.
-    While a replica is away no write fails. Figures: how long no write was acknowledged, per fault.
+    While a replica is away no write fails, but for as long as whatever chooses who confirms may take to choose another.
+    Figures: how long no write was acknowledged, per fault.
     """
     timing = timing_of(history)
     writes = history.operations("write")
@@ -53,6 +57,8 @@ def writes_return(history: History) -> Finding:
     faults = [fault for fault in injected(history) if fault.class_ in CLASSES]
     for fault in faults:
         bound = recovery(fault.class_, timing)
+        if fault.class_ == "database-replica":
+            bound = Bound("struck", timing.database_unconfirmed)
         anchor = bound.until(fault) - bound.seconds
         last = max((at for at in map(_due, failed) if fault.struck <= at < fault.window_end), default=anchor)
         seconds = max(0.0, last - anchor)
@@ -63,7 +69,7 @@ def writes_return(history: History) -> Finding:
         gap = _longest_gap(writes, fault)
         if math.isinf(gap):
             violations.append(Violation(f"{fault.name}: no write was acknowledged any more", fault.evidence))
-        else:
+        elif any(write.outcome == "ok" and _due(write) <= fault.struck for write in writes):  # else there was no load
             gaps[fault.name].append(gap)
         violations += _late(fault, gap, timing.database_failover, timing.database_switchover + bound.seconds)
     finding = Finding("database-recovers", len(faults), tuple(violations), unit="s", figures=dict(gaps))
@@ -160,7 +166,9 @@ def _steps_back(writes: Sequence[_Write]) -> list[Violation]:
 
 def _not_fenced(history: History, writes: Sequence[_Write]) -> list[Violation]:
     """Members that were succeeded and call themselves primaries, in one sample after the other for too long."""
-    patience = timing_of(history).database_fenced
+    timing = timing_of(history)
+    patience = timing.database_fenced
+    cuts = [fault for fault in injected(history) if fault.class_ == "database-cut" and timing.database_failover]
     violations = []
     since: dict[str, Event] = {}  # by member: the first look of an unbroken series
     told: set[int] = set()
@@ -168,7 +176,7 @@ def _not_fenced(history: History, writes: Sequence[_Write]) -> list[Violation]:
         name = event.value["member"]
         if event.error is not None:
             continue  # it says nothing, neither this nor that
-        if event.value["role"] != "primary" or not _succeeded(event, writes):
+        if event.value["role"] != "primary" or not _succeeded(event, writes) or _is_cut_off(event, cuts):
             since.pop(name, None)
             continue
         first = since.setdefault(name, event)
@@ -181,6 +189,14 @@ def _not_fenced(history: History, writes: Sequence[_Write]) -> list[Violation]:
     return violations
 
 
+def _is_cut_off(look: Event, cuts: Sequence[Injected]) -> bool:
+    """Whoever would tell the member that it was succeeded can not."""
+    return any(
+        cut.proof.get("member") == look.value["member"] and cut.struck <= look.seconds <= (cut.heal_began or math.inf)
+        for cut in cuts
+    )
+
+
 def _succeeded(look: Event, writes: Sequence[_Write]) -> bool:
     """Whether a newer timeline had taken a write before the member was looked at."""
     asked = look.value["asked_ns"] / 1e9
@@ -189,7 +205,7 @@ def _succeeded(look: Event, writes: Sequence[_Write]) -> bool:
 
 def _late(fault: Injected, gap: float, failover: float | None, switchover: float) -> list[Violation]:
     violations = []
-    if fault.class_ in ("database-failover", "database-and-leader") and failover is not None:
+    if fault.class_ in LOSSES and failover is not None:
         seconds = fault.writable - fault.struck
         if seconds > failover:
             message = f"{fault.name}: a successor took writes after {seconds:.2f} s, not within {failover:g} s"

@@ -1,6 +1,6 @@
 """Schema versions and starts."""
 
-from ha_verify.checkers.bounds import timing_of
+from ha_verify.checkers.bounds import recovery, timing_of
 from ha_verify.checkers.injected import injected
 from ha_verify.findings import Finding, Violation, table_evidence
 from ha_verify.history import History
@@ -12,7 +12,8 @@ _COMMAND = "/cli"
 def once(history: History) -> Finding:
     """Each version is in the history table once, and what changes the schema holds the lock, alone.
 
-    Of replicas that start at once, one changes the schema; a second does only where the first was killed at it.
+    Of replicas that start at once, one changes the schema; a second does only where the first was killed at it, or
+    its session with the database.
     """
     rows = history.rows("schema_migrations")
     evidence = table_evidence(history, "schema_migrations")
@@ -41,7 +42,10 @@ def once(history: History) -> Finding:
 
 
 def starts_up(history: History) -> Finding:
-    """Every replica that was started became ready, within the bound for a start."""
+    """Every replica that was started became ready, within the bound for a start.
+
+    Where the database was away meanwhile, that and the time to find it again is added.
+    """
     bound = timing_of(history).start
     seconds = []
     violations = []
@@ -50,9 +54,9 @@ def starts_up(history: History) -> Finding:
         if "failed" in event.value:
             violations.append(Violation(f"{replica} did not start: {event.value['failed']}", (event.index,)))
             continue
-        seconds.append(event.value["ready_after_seconds"])
+        seconds.append(event.value["ready_after_seconds"] - _away_seconds(history, event.seconds))
         if seconds[-1] > bound:
-            message = f"{replica} was ready after {seconds[-1]:.1f} s, not within {bound:g} s"
+            message = f"{replica} was ready after {event.value['ready_after_seconds']:.1f} s, not within {bound:g} s"
             violations.append(Violation(message, (event.index,)))
     return Finding(
         "starts-up",
@@ -61,4 +65,14 @@ def starts_up(history: History) -> Finding:
         measured=max(seconds, default=None),
         bound=bound,
         unit="s",
+    )
+
+
+def _away_seconds(history: History, at: float) -> float:
+    """How long a replica that became ready then had to do without a database, by what was done to that."""
+    timing = timing_of(history)
+    return sum(
+        fault.writable - fault.struck + recovery(fault.class_, timing).seconds
+        for fault in injected(history)
+        if fault.class_ == "database-and-migration" and fault.began < at <= fault.window_end
     )

@@ -12,6 +12,7 @@ from ha_verify.faults.disk import FillDisk
 from ha_verify.faults.fault import Fault
 from ha_verify.faults.load_balancer import RestartLoadBalancer
 from ha_verify.faults.members import LosePrimary, LoseReplica, SwitchOver
+from ha_verify.faults.migrating_primary import LoseMigratingPrimary
 from ha_verify.faults.network import CutOffLeader, CutOffReplica
 from ha_verify.faults.nodes import BreakLeadersNode, DrainLeadersNode
 from ha_verify.faults.pods import DeleteLeader, DeleteReplica, DeleteWorker
@@ -45,6 +46,7 @@ __all__ = [
     "FillDisk",
     "KillWorker",
     "Kind",
+    "LoseMigratingPrimary",
     "LosePrimary",
     "LoseReplica",
     "LoseState",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from ha_verify.faults import seen
@@ -62,24 +63,34 @@ class ColdStart:
         return {}
 
     async def _kill_who_migrates(self, target: Target) -> dict[str, str]:
-        """Replicas take a while to start: the block is there before they migrate."""
-        block = asyncio.create_task(_block(target))
-        try:
-            holders: list[str] = []
-
-            async def somebody_migrates() -> bool:
-                holders[:] = [row["replica"] for row in await target.sql(_HOLDER) if row["replica"]]
-                return bool(holders)
-
-            await seen.until("a holder of the migration lock", START_SECONDS, somebody_migrates)
-            victim = await seen.running(target, holders[0], START_SECONDS)
+        async with migration_held(target) as holder:
+            victim = await seen.running(target, holder, START_SECONDS)
             await target.signal(victim.name, "KILL")
-        finally:
-            block.cancel()
-            await target.sql(_UNBLOCK)
-            with contextlib.suppress(asyncio.CancelledError):
-                await block
         return {"replica": victim.name, "instance": victim.instance}
+
+
+@contextlib.asynccontextmanager
+async def migration_held(target: Target) -> AsyncIterator[str]:
+    """Entered in the midst of the migration of whom it names, which gets no further; left, it goes on.
+
+    Replicas take a while to start: the block is there before they migrate. Raises `FaultFailed` where nobody does.
+    """
+    block = asyncio.create_task(_block(target))
+    try:
+        holders: list[str] = []
+
+        async def somebody_migrates() -> bool:
+            holders[:] = [row["replica"] for row in await target.sql(_HOLDER) if row["replica"]]
+            return bool(holders)
+
+        await seen.until("a holder of the migration lock", START_SECONDS, somebody_migrates)
+        yield holders[0]
+    finally:
+        block.cancel()
+        with contextlib.suppress(Exception):  # where the server was lost, its sessions were
+            await target.sql(_UNBLOCK)
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await block
 
 
 async def _block(target: Target) -> None:

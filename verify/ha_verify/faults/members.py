@@ -8,7 +8,7 @@ from ha_verify.faults import seen, victims
 from ha_verify.faults.fault import FaultFailed
 from ha_verify.targets import Member, Members, Need, Target
 
-Loss = Literal["kill", "pause"]
+Loss = Literal["kill", "crash", "pause", "cut"]
 
 NEEDS: tuple[Need, ...] = ("database members",)
 SILENT_SECONDS = 1.0  # how long a primary goes on alone before it is lost: writes for several of its clients
@@ -39,20 +39,31 @@ class SwitchOver:
 class LosePrimary:
     """All its processes are killed, or stopped, at once, and it is replaced; then it comes back.
 
-    The proof: its port refuses connections or says nothing, and another member took a write on a newer timeline.
+    Or they are killed, and started again by whatever keeps them up, while others already see to a successor. Or it is
+    cut off from the other members and from whoever decides, and its clients are not: they go on to write to
+    it, and others find it. The proof: its port refuses connections or says nothing, or what it writes is sent to
+    nobody, and another member took a write on a newer timeline.
     `silenced`: for a second before, its replicas get nothing of what it writes. `with_leader`: the leader of the
     catalog is killed at the same moment. `returns`: before it is made a replica it is started as it was, as by the
-    return of its machine. One that was paused is always woken first.
+    return of its machine. One that was paused is always woken first, and one that was cut off is reached again.
     """
 
-    needs = NEEDS
+    needs: tuple[Need, ...] = NEEDS
 
     def __init__(self, how: Loss, *, silenced: bool = False, with_leader: bool = False, returns: bool = False) -> None:
-        self.name = {"kill": "loss of the primary", "pause": "pause of the primary"}[how]
+        self.name = {
+            "kill": "loss of the primary",
+            "crash": "crash of the primary",
+            "pause": "pause of the primary",
+            "cut": "cut between the primary and its cluster",
+        }[how]
         self.name += " behind which its replicas were" if silenced else ""
         self.name += " and of the leader" if with_leader else ""
         self.name += ", which returns" if returns else ""
-        self.class_ = "database-and-leader" if with_leader else "database-failover"
+        further: dict[Loss, tuple[Need, ...]] = {"crash": ("automatic failover",), "cut": ("member cuts",)}
+        self.needs = (*NEEDS, *further.get(how, ()))
+        self.class_ = "database-cut" if how == "cut" else "database-failover"
+        self.class_ = "database-and-leader" if with_leader else self.class_
         self._how, self._silenced, self._with_leader, self._returns = how, silenced, with_leader, returns
         self._lost = ""
 
@@ -66,7 +77,8 @@ class LosePrimary:
             await asyncio.sleep(SILENT_SECONDS)  # writes are asked for meanwhile
         self._lost = before.name
         proof["struck_at"] = time.time()
-        strikes = [members.lose(before.name) if self._how == "kill" else members.pause(before.name)]
+        strike = {"kill": members.lose, "crash": members.crash, "pause": members.pause, "cut": members.cut_off}
+        strikes = [strike[self._how](before.name)]
         if leader is not None:
             strikes.append(leader.kill())
         proof["seen"] = await asyncio.gather(*strikes)
@@ -85,11 +97,12 @@ class LosePrimary:
             return {}
         name, self._lost = self._lost, ""
         proof: dict[str, Any] = {"member": name}
-        if self._how == "pause":
+        was_held = self._how in ("pause", "cut")
+        if was_held:
             proof["woken"] = await target.members.resume(name)
         if self._returns:
             proof["started"] = await target.members.start(name)
-        if self._how == "pause" or self._returns:
+        if was_held or self._returns:
             await asyncio.sleep(RETURN_SECONDS)  # what it does now is what the run is about
         return proof | {"rejoined": await target.members.rejoin(name)}
 

@@ -8,6 +8,7 @@ from ha_verify.scenarios.cold_start import ColdStart
 from ha_verify.scenarios.database_failover import DatabaseFailover
 from ha_verify.scenarios.database_outage import DatabaseOutage
 from ha_verify.scenarios.drain import Drain
+from ha_verify.scenarios.failover_during_migration import FailoverDuringMigration
 from ha_verify.scenarios.failover_while_leader_changes import FailoverWhileLeaderChanges
 from ha_verify.scenarios.kill_leader import KillLeader
 from ha_verify.scenarios.node_loss import NodeLoss
@@ -47,6 +48,7 @@ _OF_MEMBERS: tuple[Scenario, ...] = (
     SplitBrain(),
     ReplicaLoss(),
     FailoverWhileLeaderChanges(),
+    FailoverDuringMigration(),
 )
 SCENARIOS = {scenario.name: scenario for scenario in (*_ALL, *_OF_MEMBERS)}
 

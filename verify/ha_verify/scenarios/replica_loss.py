@@ -7,7 +7,9 @@ from ha_verify.scenarios.scenario import MANY_WRITES, Experiment, Injection, Opt
 class ReplicaLoss:
     """A replica of the database is killed, or paused, under load: the other one confirms what is written.
 
-    No write fails, and no read. Then it is back, and catches up. Needs a database of three members, which it deploys.
+    No read fails. Nor does a write where either of the replicas may confirm it. Where a program names the one that has
+    to, writes wait until it names the other, which is bounded; so it is away for longer than that. Then it is back, and
+    catches up. Needs a database of three members, which it deploys.
     """
 
     name = "replica-loss"
@@ -24,9 +26,10 @@ class ReplicaLoss:
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
         injections = []
+        away_seconds = 5.0 + options.timing.database_unconfirmed
         for trial in range(options.trials):
             injections += [
-                Injection(faults.LoseReplica("kill", trial), hold_seconds=5.0),
-                Injection(faults.LoseReplica("pause", trial + 1), hold_seconds=5.0),
+                Injection(faults.LoseReplica("kill", trial), hold_seconds=away_seconds),
+                Injection(faults.LoseReplica("pause", trial + 1), hold_seconds=away_seconds),
             ]
         return [Experiment(injections, load=MANY_WRITES)]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ha_verify.history import NEMESIS, RUN, Recorder
 from ha_verify.scenarios.scenario import Experiment, Injection, Load
-from ha_verify.scenarios.settle import NotInTime, drained, recovery_seconds, settled
+from ha_verify.scenarios.settle import NotInTime, drained, recovery_seconds, restart_seconds, serves, settled
 from ha_verify.targets import NotPossible, Target
 from ha_verify.workloads import Client, Observer, Reads, Refreshes, Writes, offer, read_back
 from ha_verify.workloads.final import database_time, dump_tables, record_checksums
@@ -48,6 +48,7 @@ class Runner:
         self._rng = rng
         self._interrupted = interrupted or asyncio.Event()
         self._replicas = 0  # how many there should be by now
+        self._recovered = True  # from the last fault, in time
 
     async def run(self, experiment: Experiment) -> None:
         """Returns with a complete history, whatever happened; when interrupted, with what there was to be seen."""
@@ -75,7 +76,8 @@ class Runner:
                     await target.heal()
                 self._phase("final reads")
                 observer.report_unstarted()
-                await self._await("the queue", drained(target, _DRAIN_SECONDS))
+                if self._recovered:  # else the jobs had as long already
+                    await self._await("the queue", drained(target, _DRAIN_SECONDS))
             await read_back(client, self._written())
         await record_checksums(recorder, await target.replicas())
         await dump_tables(recorder, target, began)
@@ -83,6 +85,7 @@ class Runner:
     async def _faults(self, experiment: Experiment) -> None:
         self._phase("faults")
         began_ns = self._recorder.now_ns()
+        given_up = 0  # after this fault
         for number, injection in enumerate(experiment.injections, 1):
             passed_seconds = (self._recorder.now_ns() - began_ns) / 1e9
             if self._interrupted.is_set() or passed_seconds > (experiment.faults_seconds or math.inf):
@@ -92,13 +95,29 @@ class Runner:
             await self._inject(number, injection)
             self._phase("recover")
             self._replicas = getattr(injection.fault, "replicas_after", self._replicas)
-            await self._await("recovery", settled(self._target, self._replicas, recovery_seconds(self._target)))
+            await self._recover(recovery_seconds(self._target))
+            if not self._recovered and not await serves(self._target):
+                given_up = number
+                break
             await self._pause(injection.watch_seconds)
             await self._renew()
         self._phase("heal")
         await self._target.heal()
         self._phase("recover")
-        await self._await("recovery", settled(self._target, self._replicas, recovery_seconds(self._target)))
+        # Who did not recover by itself may still be started by the healing.
+        await self._recover((restart_seconds if given_up else recovery_seconds)(self._target))
+        if given_up:
+            self._leave_out(experiment.injections[given_up:], given_up + 1)
+
+    def _leave_out(self, injections: Sequence[Injection], first: int) -> None:
+        """Told as faults that did not take effect: what nothing is left of shows nothing by another one."""
+        for number, injection in enumerate(injections, first):
+            described = self._describe(number, injection)
+            self._nemesis("invoke", "fault", described)
+            self._nemesis("fail", "fault", described, "nobody had served any more since the fault before")
+
+    async def _recover(self, seconds: float) -> None:
+        self._recovered = await self._await("recovery", settled(self._target, self._replicas, seconds))
 
     async def _renew(self) -> None:
         try:
@@ -108,11 +127,11 @@ class Runner:
             return
         if renewed:
             self._phase("renew")
-            await self._await("recovery", settled(self._target, self._replicas, recovery_seconds(self._target)))
+            await self._recover(recovery_seconds(self._target))
 
     async def _inject(self, number: int, injection: Injection) -> None:
         fault = injection.fault
-        described = {"id": number, "fault": fault.name, "class": fault.class_, "at": self._recorder.now_ns()}
+        described = self._describe(number, injection)
         self._nemesis("invoke", "fault", described)
         try:
             proof = await fault.inject(self._target)
@@ -131,6 +150,10 @@ class Runner:
             await self._target.heal()
         else:
             self._nemesis("ok", "heal", described | {"proof": proof})
+
+    def _describe(self, number: int, injection: Injection) -> dict[str, Any]:
+        fault = injection.fault
+        return {"id": number, "fault": fault.name, "class": fault.class_, "at": self._recorder.now_ns()}
 
     @contextlib.asynccontextmanager
     async def _load(self, client: Client, load: Load, sources: Sequence[str]) -> AsyncIterator[None]:
@@ -169,12 +192,15 @@ class Runner:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._interrupted.wait(), seconds)
 
-    async def _await(self, what: str, event: Any) -> None:
+    async def _await(self, what: str, event: Any) -> bool:
+        """Whether it happened in time."""
         try:
             await event
         except NotInTime as error:
             self._recorder.record("info", RUN, "not in time", {"what": what}, str(error))
             self._display.note(f"{what}: {error}")
+            return False
+        return True
 
     def _phase(self, name: str) -> None:
         self._recorder.record("info", RUN, "phase", name)

@@ -25,6 +25,12 @@ def recovery_seconds(target: Target) -> float:
     return timing.lease + timing.retry + timing.claim_lease + timing.start + 30.0
 
 
+def restart_seconds(target: Target) -> float:
+    """How long it takes at most until replicas that were just started are ready, and one of them leads."""
+    timing = target.timing
+    return timing.start + timing.lease + timing.retry
+
+
 async def settled(target: Target, replicas: int, within_seconds: float) -> None:
     """Returns when so many replicas are ready, a leader has written anew, and all members of the database are there.
 
@@ -55,12 +61,26 @@ async def drained(target: Target, within_seconds: float) -> None:
     await _until(look, within_seconds)
 
 
-async def _unready(target: Target, expected: int) -> str | None:
+async def serves(target: Target) -> bool:
+    """Whether any replica is ready; an error in finding out is none."""
+    try:
+        return any((await _readiness(target)).values())
+    except Exception:
+        return False
+
+
+async def _readiness(target: Target) -> dict[str, bool]:
+    """By replica."""
     replicas = await target.replicas()
     timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         ready = await asyncio.gather(*(_is_ready(session, replica.url) for replica in replicas))
-    missing = [replica.name for replica, is_ready in zip(replicas, ready, strict=True) if not is_ready]
+    return {replica.name: is_ready for replica, is_ready in zip(replicas, ready, strict=True)}
+
+
+async def _unready(target: Target, expected: int) -> str | None:
+    replicas = await _readiness(target)
+    missing = [name for name, is_ready in replicas.items() if not is_ready]
     if missing:
         return f"not ready: {', '.join(missing)}"
     return f"{len(replicas)} of {expected} replicas are there" if len(replicas) != expected else None

@@ -97,11 +97,13 @@ class Deployed:
             return timing
         cluster = self._patroni("cluster")
         loop_and_retry = float(cluster["loop_wait"]) + float(cluster["retry_timeout"])
-        # The lock runs out, the others look, one takes it and is promoted. Who wakes looks first, and finds out.
+        # The lock runs out, the others look, one takes it and is promoted. Who wakes looks first, and finds out. A
+        # synchronous standby that is frozen counts as one until its connection is given up, and the primary looks.
         return replace(
             timing,
             database_failover=float(cluster["ttl"]) + float(cluster["loop_wait"]) + loop_and_retry,
             database_fenced=loop_and_retry,
+            database_unconfirmed=_seconds(cluster["postgresql"]["parameters"]["wal_sender_timeout"]) + loop_and_retry,
         )
 
     def catalog_server(self, *arguments: str) -> str:
@@ -123,6 +125,12 @@ class Deployed:
             said = (result.stderr or result.stdout).strip()
             raise NotPossible(f"catalog-server {' '.join(arguments)} failed: {said}")
         return result.stdout
+
+
+def _seconds(setting: str) -> float:
+    """Of a time as PostgreSQL's configuration has it, such as 10s."""
+    unit = _found(r"^\d+(ms|s|min)$", setting)
+    return int(setting.removesuffix(unit)) * {"ms": 0.001, "s": 1.0, "min": 60.0}[unit]
 
 
 def _found(pattern: str, text: str) -> str:

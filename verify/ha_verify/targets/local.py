@@ -36,7 +36,11 @@ _LACKS: Mapping[Need, str] = {
     "one-way cuts": "the proxies before PostgreSQL pass everything or nothing: one direction needs packet filters",
 }
 _ONE_MEMBER: Mapping[Need, str] = {
-    "database members": "postgresql_members is less than 3: add -e postgresql_members=3 -e database_proxies=false"
+    "database members": "postgresql_members is less than 3: add -e postgresql_members=3 -e database_proxies=false",
+    "member cuts": "the database has one member",
+}
+_MANUAL: Mapping[Need, str] = {
+    "automatic failover": "postgresql_failover is manual: add -e postgresql_failover=automatic, which needs etcd"
 }
 _MANY_MEMBERS: Mapping[Need, str] = {
     "partitions": "replicas go to the members of the database by themselves, past the proxies that would cut them off",
@@ -57,7 +61,7 @@ class LocalTarget:
     """
 
     name = "local"
-    lacks: Mapping[Need, str] = {**_LACKS, **_ONE_MEMBER}  # unless `extra_vars` ask for more members
+    lacks: Mapping[Need, str] = {**_LACKS, **_ONE_MEMBER, **_MANUAL}  # unless `extra_vars` ask for more members
 
     def __init__(
         self,
@@ -78,7 +82,8 @@ class LocalTarget:
         self._processes = Processes(self._supervisor)
         self._database = LocalDatabase(self._deployed, self._supervisor, self._processes)
         if int(variables.get("postgresql_members", 1)) >= REPLICATED["postgresql_members"]:
-            self.lacks = {**_LACKS, **_MANY_MEMBERS}
+            automatic = variables.get("postgresql_failover") == "automatic"
+            self.lacks = {**_LACKS, **_MANY_MEMBERS, **({} if automatic else _MANUAL)}
         self._members = LocalMembers(self._deployed, self._supervisor, self._processes, self._database, self._playbook)
         self._proxies = Proxies(self._deployed, self._supervisor, self._processes)
         self._clock = Clock(self._deployed, self._supervisor)

@@ -1,19 +1,16 @@
 """The members of the local deployment's database: programs of its supervisord, and the playbooks that change roles."""
 
 import asyncio
-import contextlib
 import re
-import signal
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg2
 
 from ha_verify.targets.database import LocalDatabase
 from ha_verify.targets.deployed import Deployed
+from ha_verify.targets.member_processes import END_SECONDS, MemberProcesses, wait_for
 from ha_verify.targets.members import Member
 from ha_verify.targets.playbook import Playbook, PlaybookFailed
 from ha_verify.targets.processes import Processes
@@ -23,11 +20,10 @@ from ha_verify.targets.target import NotPossible
 
 LOOK_SECONDS = 2.0
 WRITE_SECONDS = 60.0  # a write that nobody confirms waits, and is not asked for again meanwhile
-END_SECONDS = 10.0
 START_SECONDS = 20.0
 FOLLOW_SECONDS = 60.0
 AUTOMATIC_SECONDS = 120.0  # well beyond whatever a program may take
-POLL_SECONDS = 0.05
+STATUS_SECONDS = 10  # for the playbooks' own look at the service, which the run looks at for longer
 
 
 class LocalMembers:
@@ -43,7 +39,7 @@ class LocalMembers:
     ) -> None:
         self._deployed = deployed
         self._supervisor = supervisor
-        self._processes = processes
+        self._processes = MemberProcesses(deployed, supervisor, processes)
         self._database = database
         self._playbook = playbook
 
@@ -68,44 +64,38 @@ class LocalMembers:
 
     def _lose(self, member: str) -> str:
         """It is stopped first, so that nothing of it goes on while supervisord is told not to start it again."""
-        self._stop(member)
+        self._processes.stop(member)
         self._supervisor.stop(member, wait=False)
-        self._kill(member)
+        self._processes.kill(member)
         return self._expect(member, "refused")
 
-    def _kill(self, member: str) -> None:
-        def none_is_left() -> bool:
-            found = self._processes_of(member)
-            _send(found, signal.SIGKILL)
-            return not psutil.wait_procs(found, timeout=POLL_SECONDS)[1]
+    async def crash(self, member: str) -> str:
+        return await asyncio.to_thread(self._crash, member)
 
-        with contextlib.suppress(NotPossible):  # it does not run
-            self._processes.signal(member, "KILL")
-        _wait_for(none_is_left, END_SECONDS, f"the end of {member}'s processes")
-        _wait_for(lambda: not self._supervisor.program(member).running, END_SECONDS, f"the end of {member}")
+    def _crash(self, member: str) -> str:
+        """Stopped first, so that the program does not see PostgreSQL end, and do something about it."""
+        self._processes.stop(member)
+        killed = self._processes.crash(member)
+        return f"{killed} processes were killed, and supervisord starts {member} again"
 
     async def pause(self, member: str) -> str:
-        await asyncio.to_thread(self._stop, member)
+        await asyncio.to_thread(self._processes.stop, member)
         return await asyncio.to_thread(self._expect, member, "frozen")
+
+    async def cut_off(self, member: str) -> str:
+        return await asyncio.to_thread(self._cut_off, member)
+
+    def _cut_off(self, member: str) -> str:
+        self._processes.cut_off(member)
+        return f"clients are answered, {self._silence(member)}"
 
     async def resume(self, member: str) -> str:
         return await asyncio.to_thread(self._resume, member)
 
     def _resume(self, member: str) -> str:
-        if not self._processes.is_stopped(member):
-            return f"{member} was ended meanwhile"
-        self._go_on(member)
-        return f"{member} goes on"
-
-    def _stop(self, member: str) -> None:
-        """The program first: it may run PostgreSQL as no child of its own, and start it again."""
-        self._processes.signal(member, "STOP")
-        _send(self._processes_of(member), signal.SIGSTOP)
-
-    def _go_on(self, member: str) -> None:
-        _send(self._processes_of(member), signal.SIGCONT)
-        if self._processes.is_stopped(member):
-            self._processes.signal(member, "CONT")
+        was_stopped = self._processes.is_stopped(member)
+        self._processes.go_on(member)
+        return f"{member} goes on" if was_stopped else f"{member} was ended meanwhile"
 
     async def start(self, member: str) -> str:
         return await asyncio.to_thread(self._start, member)
@@ -116,19 +106,18 @@ class LocalMembers:
         def is_decided() -> bool:
             return self._supervisor.program(member).state != "STARTING"
 
-        _wait_for(is_decided, START_SECONDS, f"a start of {member}")
+        wait_for(is_decided, START_SECONDS, f"a start of {member}")
         return f"supervisord: {self._supervisor.program(member).state}"
 
     async def silence(self, member: str) -> str:
         return await asyncio.to_thread(self._silence, member)
 
     def _silence(self, member: str) -> str:
-        senders = [each for each in self._processes_of(member) if any("walsender" in word for word in _words(each))]
-        _send(senders, signal.SIGSTOP)
+        senders = self._processes.stop_senders(member)
         unsent = self._database.server(member).unsent_bytes(LOOK_SECONDS)
         if not senders or not unsent:
-            raise NotPossible(f"{member}: {len(senders)} walsenders were stopped, and {unsent} bytes are not sent")
-        return f"{len(senders)} walsenders were stopped, and {unsent} bytes are not sent"
+            raise NotPossible(f"{member}: {senders} walsenders were stopped, and {unsent} bytes are not sent")
+        return f"{senders} walsenders were stopped, and {unsent} bytes are not sent"
 
     async def fail_over(self, lost: str) -> str:
         if self._automatic:
@@ -138,7 +127,9 @@ class LocalMembers:
     def _replace(self, lost: str) -> str:
         """The playbook also looks at the service, of which it may despair although the database works again."""
         try:
-            self._playbook.run("failover.yml")
+            # One that is cut off goes on for its clients: a person has to say that it is to be ended all the same.
+            force = self._processes.is_cut_off(lost)
+            self._playbook.run("failover.yml", status_timeout_seconds=STATUS_SECONDS, force=force)
         except PlaybookFailed as failed:
             try:
                 return f"{self._await_successor(lost, LOOK_SECONDS)}, although {failed}"
@@ -151,7 +142,7 @@ class LocalMembers:
             primary = self._find_primary()
             return primary is not None and primary.name != lost
 
-        _wait_for(there_is_one, seconds, f"a successor of {lost}")
+        wait_for(there_is_one, seconds, f"a successor of {lost}")
         return f"{self._primary().name} took over"
 
     async def rejoin(self, member: str) -> str:
@@ -168,7 +159,7 @@ class LocalMembers:
             said = self._playbook.run("reinit-replica.yml", member=member)
         except PlaybookFailed as failed:
             raise NotPossible(str(failed)) from failed
-        _wait_for(lambda: self._follows(member), FOLLOW_SECONDS, f"{member} as a replica")
+        wait_for(lambda: self._follows(member), FOLLOW_SECONDS, f"{member} as a replica")
         how = re.search(rf"{member} was (.+?), from", " ".join(said.split()))
         return f"{member} was {how[1]}" if how else f"{member} was made anew"
 
@@ -180,7 +171,7 @@ class LocalMembers:
             return view is not None and (view.follows or (view.role == "primary" and not self._automatic))
 
         try:
-            _wait_for(is_decided, FOLLOW_SECONDS, f"{member} as a replica")
+            wait_for(is_decided, FOLLOW_SECONDS, f"{member} as a replica")
         except NotPossible:
             if self._automatic:
                 raise
@@ -193,7 +184,7 @@ class LocalMembers:
         """The playbook also looks at the service, of which it may despair although the role was handed over."""
         before = self._primary().name
         try:
-            said = self._playbook.run("switchover.yml")
+            said = self._playbook.run("switchover.yml", status_timeout_seconds=STATUS_SECONDS)
         except PlaybookFailed as failed:
             if self._primary().name == before:
                 raise NotPossible(str(failed)) from failed
@@ -208,9 +199,9 @@ class LocalMembers:
         """
         names = self._deployed.member_names()
         for name in names:
-            self._go_on(name)
+            self._processes.go_on(name)
         try:
-            _wait_for(lambda: self._find_primary() is not None, START_SECONDS, "a primary")
+            wait_for(lambda: self._find_primary() is not None, START_SECONDS, "a primary")
         except NotPossible:
             if self._automatic:
                 raise
@@ -253,42 +244,9 @@ class LocalMembers:
         except psycopg2.Error:
             return None
 
-    def _processes_of(self, member: str) -> list[psutil.Process]:
-        """PostgreSQL's processes work in the data folder, also those whose parent is gone."""
-        data = str(self._deployed.member_data(member))
-        return [
-            process
-            for process in psutil.process_iter(["name", "cwd"])
-            if process.info["name"] == "postgres" and process.info["cwd"] == data
-        ]
-
     def _address(self, member: str) -> tuple[str, int]:
         return "127.0.0.1", self._deployed.member_port(member)
 
     def _expect(self, member: str, wanted: str) -> str:
-        _wait_for(lambda: reached(self._address(member)) == wanted, END_SECONDS, f"{member}: connections {wanted}")
+        wait_for(lambda: reached(self._address(member)) == wanted, END_SECONDS, f"{member}: connections {wanted}")
         return f"connections are {wanted}"
-
-
-def _send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    """To those that are still there: a server's processes come and go."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
-
-
-def _words(process: psutil.Process) -> list[str]:
-    """What it calls itself."""
-    try:
-        return list(process.cmdline())
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _wait_for(look: Callable[[], bool], seconds: float, what: str) -> None:
-    """Raises `NotPossible` where it is not so in time."""
-    give_up_at = time.monotonic() + seconds
-    while not look():
-        if time.monotonic() > give_up_at:
-            raise NotPossible(f"{what}: not seen within {seconds:g} s")
-        time.sleep(POLL_SECONDS)

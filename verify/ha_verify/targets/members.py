@@ -42,11 +42,18 @@ class Members(Protocol):
     async def lose(self, member: str) -> str:
         """All its processes are killed at once, and stay away until `start`. Returns what was seen of it."""
 
+    async def crash(self, member: str) -> str:
+        """All its processes are killed at once, and whatever keeps it up starts it again. Returns what was seen."""
+
     async def pause(self, member: str) -> str:
         """All its processes stop: connections stay open and say nothing. Returns what was seen of it."""
 
+    async def cut_off(self, member: str) -> str:
+        """It and whatever keeps it up reach nobody else of the database, nor are they reached; its clients stay with
+        it, and others find it, until `resume`. Returns what was seen of it."""
+
     async def resume(self, member: str) -> str:
-        """Lets it go on. Returns what was seen of it: where it was ended meanwhile, that it is gone."""
+        """Lets it go on, or be reached again. Returns what was seen of it: that it is gone where it was ended."""
 
     async def start(self, member: str) -> str:
         """What the return of its machine would do: whatever keeps it up may run it. Returns what was seen of it."""

@@ -20,6 +20,8 @@ Need = Literal[
     "one-way cuts",
     "orchestrator",
     "database members",
+    "member cuts",
+    "automatic failover",
 ]
 
 
@@ -51,6 +53,7 @@ class Timing:
     # What replaces a lost primary of the database. The defaults are of a person with a procedure.
     database_failover: float | None = None  # from its loss to a successor that takes writes; None: as the person does
     database_fenced: float = 0.0  # one that was succeeded may believe for so long, from when it woke, that it leads
+    database_unconfirmed: float = 0.0  # a commit waits for a replica that is lost, until another one may confirm it
     database_switchover: float = 10.0  # longest that a planned hand-over waits for a replica to have everything
 
     @classmethod

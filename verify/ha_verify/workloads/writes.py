@@ -32,18 +32,28 @@ class Writes:
 
 
 async def read_back(client: Client, values: Iterable[str]) -> None:
-    """Asks for every value, again where the question itself failed; each asking is an operation of its own."""
+    """Asks for every value, again where the question itself failed; each asking is an operation of its own.
+
+    Where as many values as are asked for at once got no answer in a row, nobody serves: the others are left to what
+    the table tells of them.
+    """
     limit = asyncio.Semaphore(_AT_ONCE)
+    unanswered = 0
 
     async def ask(value: str) -> None:
+        nonlocal unanswered
         path = f"{PATH}/{quote(value, safe='')}"
         request = Request(f="read-back", value={"value": value}, path=path, told=_told_effects)
         async with limit:
+            if unanswered >= _AT_ONCE:
+                return
             for _ in range(_ATTEMPTS):
                 completion: Event = await client.perform(request)
                 if completion.type == "ok":
+                    unanswered = 0
                     return
                 await asyncio.sleep(_PAUSE_SECONDS)
+            unanswered += 1
 
     await asyncio.gather(*(ask(value) for value in values))
 

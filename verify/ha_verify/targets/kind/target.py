@@ -38,6 +38,8 @@ _LACKS: Mapping[Need, str] = {
     "disk": "the volume of PostgreSQL lies on the disk of this machine, which is not filled",
     "load balancer": "kube-proxy writes rules for the kernel: no process passes requests on that could be restarted",
     "database members": "the database for trials has one member",
+    "member cuts": "the cut of one member of the database from the others, and not from its clients, is not made here",
+    "automatic failover": "the kubelet decides when the processes of a member run again, and whether it is lost before",
     "cut connections": "a packet filter refuses or drops; it can not accept a connection and end it",
 }
 
