@@ -125,10 +125,10 @@ class LocalMembers:
     def _silence(self, member: str) -> str:
         senders = [each for each in self._processes_of(member) if any("walsender" in word for word in _words(each))]
         _send(senders, signal.SIGSTOP)
-        unsent = self._database.server(member).unsent_bytes(LOOK_SECONDS)
-        if not senders or not unsent:
-            raise NotPossible(f"{member}: {len(senders)} walsenders were stopped, and {unsent} bytes are not sent")
-        return f"{len(senders)} walsenders were stopped, and {unsent} bytes are not sent"
+        undelivered = self._database.server(member).undelivered_bytes(LOOK_SECONDS)
+        if not senders or undelivered is None or undelivered <= 0:
+            raise NotPossible(f"{member}: {len(senders)} walsenders were stopped, and {undelivered} bytes are not sent")
+        return f"{len(senders)} walsenders were stopped, and {undelivered} bytes are not sent"
 
     async def fail_over(self, lost: str) -> str:
         if self._automatic:

@@ -20,6 +20,7 @@ Need = Literal[
     "one-way cuts",
     "orchestrator",
     "database members",
+    "spare connections",
 ]
 
 
