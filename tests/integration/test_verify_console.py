@@ -1,4 +1,4 @@
-"""The line to one member of a database on kind: here with the agent beside it on this machine, without a node between."""
+"""The line to one member of a database on kind, here without a node between: the agent runs on this machine."""
 
 import sys
 import time

@@ -1,5 +1,6 @@
 """What a node is told to do to a pod's processes, done here to processes of this machine: `ctr` alone is a stand-in."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -33,6 +34,9 @@ class ThisMachine:
         self._path = f"{folder}:{os.environ['PATH']}"
 
     async def script(self, name: str, text: str, *arguments: str) -> str:
+        return await asyncio.to_thread(self._run, text, *arguments)
+
+    def _run(self, text: str, *arguments: str) -> str:
         done = subprocess.run(
             ["bash", "-euc", text, "ha-verify", *arguments],
             env=os.environ | {"PATH": self._path},
@@ -96,9 +100,7 @@ async def test_none_that_was_forked_meanwhile_goes_on(first: psutil.Popen, node:
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-async def test_none_is_left_of_a_container_that_was_ended(
-    first: psutil.Popen, node: Containers, stopped: bool
-) -> None:
+async def test_none_is_left_of_a_container_that_was_ended(first: psutil.Popen, node: Containers, stopped: bool) -> None:
     family = all_of(first, 4)
     if stopped:
         await node.signal(pod(), "STOP")
@@ -107,7 +109,7 @@ async def test_none_is_left_of_a_container_that_was_ended(
     give_up_at = time.monotonic() + 10  # in a container the first process does not end before the others
     while not states(family) <= {psutil.STATUS_ZOMBIE}:
         assert time.monotonic() < give_up_at, states(family)
-        time.sleep(0.01)
+        await asyncio.sleep(0.01)
     assert await node.end(pod()) == "no process of it is left", "also where it did not run"
 
 
