@@ -110,6 +110,24 @@ async def test_a_silenced_primary_keeps_its_replicas_connections(target: KindTar
     assert (await target.members.look(primary.name)).role == "primary"
 
 
+async def test_an_isolated_primary_gives_up_and_is_replaced(target: KindTarget, cluster: Cluster) -> None:
+    primary = await whole(target)
+    await target.members.isolate(primary.name)
+    await target.members.fail_over(primary.name)
+    assert pod(cluster, primary.name)["status"]["podIP"] != endpoint(cluster)
+
+    async def gave_up() -> bool:
+        try:
+            return (await target.members.look(primary.name)).role == "standby"
+        except psycopg2.Error:
+            return True
+
+    await until("a former primary that knows it", gave_up)
+    assert pod(cluster, primary.name)["status"]["containerStatuses"][0]["state"].get("running"), "it was not ended"
+    await target.members.reconnect(primary.name)
+    await target.members.rejoin(primary.name)
+
+
 async def test_a_switchover_has_another_primary(target: KindTarget, cluster: Cluster) -> None:
     primary = await whole(target)
     told = await target.members.switch_over()

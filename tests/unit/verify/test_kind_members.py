@@ -16,6 +16,7 @@ from ha_verify.targets.kind.member_pods import MemberPods
 from ha_verify.targets.kind.members import KindMembers
 from ha_verify.targets.kind.pods import Pod
 from ha_verify.targets.kind.replicated import ReplicatedDatabase
+from ha_verify.targets.kind.services import Services
 from ha_verify.targets.members import Member
 from ha_verify.targets.playbook import PlaybookFailed
 from ha_verify.targets.target import NotPossible
@@ -44,6 +45,10 @@ class Cluster:
             variables = [{"name": "PATRONI_NAME"}, {"name": "DATABASE_NAME", "value": "catalog"}]
             containers = [{"name": "postgresql", "env": variables}]
             return {"spec": {"replicas": 3, "template": {"spec": {"containers": containers}}}}
+        if path == "/api/v1/namespaces/default/services/kubernetes":
+            return {"spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 443}]}}
+        if path.endswith("/namespaces/default/endpointslices?labelSelector=kubernetes.io/service-name=kubernetes"):
+            return {"items": [{"endpoints": [{"addresses": ["172.18.0.2"]}], "ports": [{"port": 6443}]}]}
         if path == "/api/v1/nodes":
             return {"items": [self._node_document(name) for name in self.node.values()]}
         assert "/namespaces/catalog/pods?labelSelector=app.kubernetes.io/instance=catalog-server-db," in path
@@ -102,6 +107,14 @@ class Cluster:
 
     async def silence(self, pod: Pod, port: int, others: Sequence[str]) -> None:
         self.calls.append(f"silence {pod.name}:{port} to {' '.join(others)}")
+
+    async def isolate(self, pod: Pod, addresses: Sequence[tuple[str, int]]) -> str:
+        self.calls.append(f"isolate {pod.name} from {' '.join(f'{host}:{port}' for host, port in addresses)}")
+        return "frozen"
+
+    async def reconnect(self, pod: Pod, addresses: Sequence[tuple[str, int]]) -> str:
+        self.calls.append(f"reconnect {pod.name}")
+        return "open"
 
     async def mend(self, node: str, pod: Pod) -> list[str]:
         self.calls.append(f"mend {pod.name}")
@@ -169,7 +182,7 @@ def parts(cluster: Cluster) -> tuple[KindMembers, MemberPods]:
     """As a new run has them: they know nothing yet."""
     fake: Any = cluster
     pods = MemberPods(fake, "catalog")
-    return KindMembers(fake, fake, Cordons(fake), pods, fake), pods
+    return KindMembers(fake, fake, Cordons(fake), Services(fake), pods, fake), pods
 
 
 @pytest.fixture
@@ -222,6 +235,16 @@ async def test_a_silenced_member_is_cut_off_from_the_other_members_alone(cluster
     told = await known.silence(FIRST)
     assert cluster.calls == [f"silence {FIRST}:5432 to 10.244.1.2 10.244.2.2"]
     assert told == "what it sends to 2 members is lost, and 8 bytes are with none of them"
+
+
+async def test_an_isolated_member_is_cut_off_from_the_others_and_from_the_api_and_still_answers(
+    cluster: Cluster, known: KindMembers
+) -> None:
+    told = await known.isolate(FIRST)
+    others = "10.244.1.2:5432 10.244.2.2:5432 10.96.0.1:443 172.18.0.2:6443"
+    assert cluster.calls == [f"isolate {FIRST} from {others}"]
+    assert told == "connections to the others and to the API server are frozen, and it answers as a primary"
+    assert await known.reconnect(FIRST) == "connections to the API server are open"
 
 
 @pytest.mark.parametrize("undelivered", [0, -16, None])

@@ -54,6 +54,12 @@ class FakeMembers:
     async def silence(self, member: str) -> str:
         return self._note(f"silence {member}")
 
+    async def isolate(self, member: str) -> str:
+        return self._note(f"isolate {member}")
+
+    async def reconnect(self, member: str) -> str:
+        return self._note(f"reconnect {member}")
+
     async def rejoin(self, member: str) -> str:
         return self._note(f"rejoin {member}")
 
@@ -117,8 +123,9 @@ async def test_where_nobody_takes_over_there_was_no_trial(fault: Any) -> None:
             ["start {}", "rejoin {}"],
         ),
         (faults.LosePrimary("pause"), ["pause {}", "fail over from {}"], ["resume {}", "rejoin {}"]),
+        (faults.LosePrimary("isolate"), ["isolate {}", "fail over from {}"], ["reconnect {}", "rejoin {}"]),
     ],
-    ids=["kill", "silenced, and returns", "pause"],
+    ids=["kill", "silenced, and returns", "pause", "isolate"],
 )
 async def test_a_primary_is_lost_replaced_and_only_then_back(
     fault: Any, injection: list[str], healing: list[str]

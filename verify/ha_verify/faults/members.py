@@ -8,7 +8,7 @@ from ha_verify.faults import seen, victims
 from ha_verify.faults.fault import FaultFailed
 from ha_verify.targets import Member, Members, Need, Target
 
-Loss = Literal["kill", "pause"]
+Loss = Literal["kill", "pause", "isolate"]
 
 NEEDS: tuple[Need, ...] = ("database members",)
 SILENT_SECONDS = 1.0  # how long a primary goes on alone before it is lost: writes for several of its clients
@@ -37,22 +37,22 @@ class SwitchOver:
 
 
 class LosePrimary:
-    """All its processes are killed, or stopped, at once, and it is replaced; then it comes back.
+    """All its processes are killed, or stopped, at once, or it is isolated, and it is replaced; then it comes back.
 
-    The proof: its port refuses connections or says nothing, and another member took a write on a newer timeline.
+    Isolated, it runs, and its clients still reach it; the others and what decides who leads do not. The proof: its port
+    refuses connections or says nothing, or theirs do to it; and another member took a write on a newer timeline.
     `silenced`: for a second before, its replicas get nothing of what it writes. `with_leader`: the leader of the
     catalog is killed at the same moment. `returns`: before it is made a replica it is started as it was, as by the
-    return of its machine. One that was paused is always woken first.
+    return of its machine. One that was paused is always woken first, one that was isolated connected again.
     """
 
-    needs = NEEDS
-
     def __init__(self, how: Loss, *, silenced: bool = False, with_leader: bool = False, returns: bool = False) -> None:
-        self.name = {"kill": "loss of the primary", "pause": "pause of the primary"}[how]
+        self.name = {"kill": "loss", "pause": "pause", "isolate": "isolation"}[how] + " of the primary"
         self.name += " behind which its replicas were" if silenced else ""
         self.name += " and of the leader" if with_leader else ""
         self.name += ", which returns" if returns else ""
         self.class_ = "database-and-leader" if with_leader else "database-failover"
+        self.needs: tuple[Need, ...] = (*NEEDS, "networks of members") if how == "isolate" else NEEDS
         self._how, self._silenced, self._with_leader, self._returns = how, silenced, with_leader, returns
         self._lost = ""
 
@@ -66,7 +66,8 @@ class LosePrimary:
             await asyncio.sleep(SILENT_SECONDS)  # writes are asked for meanwhile
         self._lost = before.name
         proof["struck_at"] = time.time()
-        strikes = [members.lose(before.name) if self._how == "kill" else members.pause(before.name)]
+        strike = {"kill": members.lose, "pause": members.pause, "isolate": members.isolate}[self._how]
+        strikes = [strike(before.name)]
         if leader is not None:
             strikes.append(leader.kill())
         proof["seen"] = await asyncio.gather(*strikes)
@@ -87,9 +88,11 @@ class LosePrimary:
         proof: dict[str, Any] = {"member": name}
         if self._how == "pause":
             proof["woken"] = await target.members.resume(name)
+        if self._how == "isolate":
+            proof["reconnected"] = await target.members.reconnect(name)
         if self._returns:
             proof["started"] = await target.members.start(name)
-        if self._how == "pause" or self._returns:
+        if self._how != "kill" or self._returns:
             await asyncio.sleep(RETURN_SECONDS)  # what it does now is what the run is about
         return proof | {"rejoined": await target.members.rejoin(name)}
 
@@ -99,7 +102,7 @@ class LoseReplica:
 
     class_, needs = "database-replica", NEEDS
 
-    def __init__(self, how: Loss, nth: int = 0) -> None:
+    def __init__(self, how: Literal["kill", "pause"], nth: int = 0) -> None:
         self.name = {"kill": "loss of a replica of the database", "pause": "pause of a replica of the database"}[how]
         self._how, self._nth = how, nth
         self._lost = ""

@@ -12,7 +12,7 @@ import aiohttp
 from ha_verify.targets.clock import Clock
 from ha_verify.targets.database import LocalDatabase
 from ha_verify.targets.deployed import Deployed
-from ha_verify.targets.local_members import LocalMembers
+from ha_verify.targets.local_members import NO_NETWORK, LocalMembers
 from ha_verify.targets.members import Members
 from ha_verify.targets.playbook import PROJECT, Playbook
 from ha_verify.targets.postgresql import Action
@@ -34,6 +34,7 @@ REPLICATED: Mapping[str, Any] = {"postgresql_members": 3, "database_proxies": Fa
 _LACKS: Mapping[Need, str] = {
     "orchestrator": "supervisord starts replicas again and knows of nothing else: no pods, no nodes, no API",
     "one-way cuts": "the proxies before PostgreSQL pass everything or nothing: one direction needs packet filters",
+    "networks of members": NO_NETWORK,
 }
 _ONE_MEMBER: Mapping[Need, str] = {
     "database members": "postgresql_members is less than 3: add -e postgresql_members=3 -e database_proxies=false"

@@ -21,6 +21,7 @@ from ha_verify.targets.proxies import reached
 from ha_verify.targets.supervisor import Supervisor
 from ha_verify.targets.target import NotPossible
 
+NO_NETWORK = "all members of the database listen on loopback: nothing lies between them and their clients"
 LOOK_SECONDS = 2.0
 WRITE_SECONDS = 60.0  # a write that nobody confirms waits, and is not asked for again meanwhile
 END_SECONDS = 10.0
@@ -129,6 +130,12 @@ class LocalMembers:
         if not senders or undelivered is None or undelivered <= 0:
             raise NotPossible(f"{member}: {len(senders)} walsenders were stopped, and {undelivered} bytes are not sent")
         return f"{len(senders)} walsenders were stopped, and {undelivered} bytes are not sent"
+
+    async def isolate(self, member: str) -> str:
+        raise NotPossible(NO_NETWORK)
+
+    async def reconnect(self, member: str) -> str:
+        raise NotPossible(NO_NETWORK)
 
     async def fail_over(self, lost: str) -> str:
         if self._automatic:

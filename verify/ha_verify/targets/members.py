@@ -54,6 +54,13 @@ class Members(Protocol):
     async def silence(self, member: str) -> str:
         """Its replicas get nothing more of what it writes, although their connections stay. Returns what was seen."""
 
+    async def isolate(self, member: str) -> str:
+        """No other member reaches it any more, nor whatever decides who leads, nor it them; its clients still do, on
+        the connections that they have as well. Returns what was seen of it."""
+
+    async def reconnect(self, member: str) -> str:
+        """Ends what `isolate` or `silence` began; nothing is done where nothing is cut. Returns what was seen of it."""
+
     async def fail_over(self, lost: str) -> str:
         """Returns when another member than this lost primary takes writes; in words how that came about.
 

@@ -20,6 +20,7 @@ Need = Literal[
     "one-way cuts",
     "orchestrator",
     "database members",
+    "networks of members",
     "spare connections",
 ]
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 from ha_verify.targets.kind.nodes import Nodes
 from ha_verify.targets.kind.pods import Pod
+from ha_verify.targets.kind.services import Address
 from ha_verify.targets.target import Cut, NotPossible, Signal
-
-Address = tuple[str, int]
 
 CHAINS = {"OUTPUT": "HA-VERIFY-OUT", "INPUT": "HA-VERIFY-IN"}
 EFFECT_SECONDS = 10.0
@@ -94,6 +93,17 @@ for to in "$@"; do inside -A HA-VERIFY-OUT -p tcp --sport "$port" -d "$to" -j DR
 inside -I OUTPUT -j HA-VERIFY-OUT; inside -I INPUT -j HA-VERIFY-IN
 """
 )
+# Nothing passes between it and these addresses, on whatever port and whoever began.
+_ISOLATE = (
+    _PID
+    + """
+pid=$(pid_of "$1"); test -n "$pid" || { echo "container $1 does not run here" >&2; exit 1; }; shift
+inside() { nsenter -t "$pid" -n iptables -w "$@"; }
+inside -N HA-VERIFY-OUT; inside -N HA-VERIFY-IN
+for other in "$@"; do inside -A HA-VERIFY-OUT -d "$other" -j DROP; inside -A HA-VERIFY-IN -s "$other" -j DROP; done
+inside -I OUTPUT -j HA-VERIFY-OUT; inside -I INPUT -j HA-VERIFY-IN
+"""
+)
 # One container, or all of one namespace on this node; names those of which processes were stopped. A network that was
 # never cut has no such chains.
 _MEND = (
@@ -154,6 +164,14 @@ class Containers:
         words = [word for host, port in addresses for word in (host, str(port))]
         await self._nodes.script(pod.node, _CUT, pod.container, how, *words)
         return await self._expect(pod, addresses[0], SEEN_AS[how])
+
+    async def isolate(self, pod: Pod, addresses: Sequence[Address]) -> str:
+        """From all that these hosts send, and from all that is sent to them. Returns what a connection to the first was
+        seen to be. Raises `NotPossible` where that is not `frozen`."""
+        self._require_running(pod)
+        await self.mend(pod.node, pod)
+        await self._nodes.script(pod.node, _ISOLATE, pod.container, *dict.fromkeys(host for host, _ in addresses))
+        return await self._expect(pod, addresses[0], "frozen")
 
     async def reconnect(self, pod: Pod, addresses: Sequence[Address]) -> str:
         """Nothing is done where it is connected; returns what a connection was seen to be."""

@@ -16,6 +16,7 @@ from ha_verify.targets.kind.cordons import Cordons
 from ha_verify.targets.kind.deployment import until
 from ha_verify.targets.kind.member_pods import CONTAINER, PORT, MemberPods
 from ha_verify.targets.kind.nodes import Nodes
+from ha_verify.targets.kind.services import Address, Services
 from ha_verify.targets.members import Member
 from ha_verify.targets.playbook import Playbook, PlaybookFailed
 from ha_verify.targets.target import NotPossible
@@ -30,11 +31,18 @@ class KindMembers:
     """Implements `Members`."""
 
     def __init__(
-        self, nodes: Nodes, containers: Containers, cordons: Cordons, pods: MemberPods, playbook: Playbook
+        self,
+        nodes: Nodes,
+        containers: Containers,
+        cordons: Cordons,
+        services: Services,
+        pods: MemberPods,
+        playbook: Playbook,
     ) -> None:
         self._nodes = nodes
         self._containers = containers
         self._cordons = cordons
+        self._services = services
         self._pods = pods
         self._playbook = playbook
         self._consoles: dict[str, Console] = {}
@@ -115,8 +123,23 @@ class KindMembers:
         await self._pods.running(member)
         return f"its pod runs on {self._node_of[member]}"
 
+    async def isolate(self, member: str) -> str:
+        peers = [(address, PORT) for address in await self._others(member)] + await self._services.api_server()
+        seen = await self._containers.isolate(await self._pods.pod(member), peers)
+        looked = await self.look(member)
+        return f"connections to the others and to the API server are {seen}, and it answers as a {looked.role}"
+
+    async def reconnect(self, member: str) -> str:
+        api_server: list[Address] = await self._services.api_server()
+        seen = await self._containers.reconnect(await self._pods.pod(member), api_server)
+        return f"connections to the API server are {seen}"
+
+    async def _others(self, member: str) -> list[str]:
+        """Their addresses."""
+        return [pod.ip for pod in await self._pods.all() if pod.name != member and pod.ip]
+
     async def silence(self, member: str) -> str:
-        others = [pod.ip for pod in await self._pods.all() if pod.name != member and pod.ip]
+        others = await self._others(member)
         await self._containers.silence(await self._pods.pod(member), PORT, others)
         undelivered = await asyncio.to_thread(self.console(member).undelivered_bytes, LOOK_SECONDS)
         told = f"what it sends to {len(others)} members is lost, and {undelivered} bytes are with none of them"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ha_verify.targets.kind.api import Api
 from ha_verify.targets.kind.commands import find, run
-from ha_verify.targets.kind.containers import Address, Containers
+from ha_verify.targets.kind.containers import Containers
 from ha_verify.targets.kind.control_plane import ControlPlane
 from ha_verify.targets.kind.cordons import Cordons
 from ha_verify.targets.kind.database import Database, KindDatabase
@@ -19,6 +19,7 @@ from ha_verify.targets.kind.members import KindMembers
 from ha_verify.targets.kind.nodes import Nodes
 from ha_verify.targets.kind.orchestrator import KindOrchestrator
 from ha_verify.targets.kind.replicated import NO_WAY_IN, ReplicatedDatabase
+from ha_verify.targets.kind.services import Address, Services
 from ha_verify.targets.kind.sources import KindSources
 from ha_verify.targets.kind.timing import replicated, timing
 from ha_verify.targets.members import Members
@@ -67,6 +68,7 @@ class KindTarget:
         self._containers = Containers(self._nodes, namespace)
         self._deployment = Deployment(self._api, namespace)
         self._cordons = Cordons(self._api)
+        self._services = Services(self._api)
         self._control_plane = ControlPlane(self._nodes, self._api)
         self._sources = KindSources(self._api, namespace)
         self._sources_file = state_dir / "verification" / "sources.yaml"
@@ -78,7 +80,9 @@ class KindTarget:
         }
         self._playbook = Playbook(inventory, defaults | given, state_dir / "verification" / "playbooks.log")
         self._member_pods = MemberPods(self._api, namespace)
-        self._members = KindMembers(self._nodes, self._containers, self._cordons, self._member_pods, self._playbook)
+        self._members = KindMembers(
+            self._nodes, self._containers, self._cordons, self._services, self._member_pods, self._playbook
+        )
         self._database: Database
         if given.get("postgresql_ha"):
             self.lacks = {**_LACKS, **_MANY_MEMBERS}
@@ -257,24 +261,11 @@ class KindTarget:
         return self._versions
 
     async def _addresses(self, peer: Peer) -> list[Address]:
-        """Of the Services, as pods have them, and of what is behind them."""
-        namespace = self._deployment.namespace
-        services = {"database": (namespace, self._database.service), "api server": ("default", "kubernetes")}
-        wanted = list(services) if peer == "lease and database" else [peer]
         addresses: list[Address] = []
-        for name in wanted:
-            addresses += await self._service(*services[name])
-        return addresses
-
-    async def _service(self, namespace: str, name: str) -> list[Address]:
-        spec = (await self._api.get(f"/api/v1/namespaces/{namespace}/services/{name}"))["spec"]
-        addresses: list[Address] = []
-        if spec.get("clusterIP") not in (None, "", "None"):
-            addresses += [(spec["clusterIP"], int(port["port"])) for port in spec["ports"]]
-        slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-        for item in (await self._api.get(f"{slices}?labelSelector=kubernetes.io/service-name={name}"))["items"]:
-            for endpoint in item["endpoints"]:
-                addresses += [(endpoint["addresses"][0], int(port["port"])) for port in item["ports"]]
+        if peer in ("database", "lease and database"):
+            addresses += await self._services.addresses(self._deployment.namespace, self._database.service)
+        if peer in ("api server", "lease and database"):
+            addresses += await self._services.api_server()
         return addresses
 
     async def _ask_versions(self) -> dict[str, str]:
