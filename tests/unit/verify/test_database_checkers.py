@@ -153,6 +153,17 @@ def test_what_a_former_primary_was_asked_before_its_successor_wrote_is_old_news(
     assert not run.failed()
 
 
+@pytest.mark.parametrize(
+    ("noticed", "failover", "seconds"), [(60.0, 35.0, 60.0), (0.0, 35.0, 35.0), (60.0, None, 60.0)]
+)
+def test_with_the_primary_s_node_the_slower_of_two_things_counts(
+    noticed: float, failover: float | None, seconds: float
+) -> None:
+    timing = Timing(node_noticed=noticed, database_failover=failover)
+    bound = recovery("database-node", timing)
+    assert (bound.anchor, bound.seconds) == ("struck", seconds + recovery("database-failover", timing).seconds)
+
+
 def test_writes_that_fail_after_the_database_takes_them_again_for_longer_than_the_bound_are_found() -> None:
     bound = recovery("database-failover", Timing(database_deadline=1.5)).seconds
     assert not Run(outage=(STRUCK, WRITABLE + bound)).failed()

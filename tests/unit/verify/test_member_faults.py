@@ -11,7 +11,7 @@ import pytest
 from ha_verify.faults import catalogue as faults
 from ha_verify.faults import members as member_faults
 from ha_verify.faults.fault import FaultFailed
-from ha_verify.targets import Member, Target
+from ha_verify.targets import Member, Replica, Target
 
 FIRST, SECOND, THIRD = "postgresql", "postgresql-2", "postgresql-3"
 
@@ -81,9 +81,35 @@ class FakeMembers:
         return call
 
 
+class FakeOrchestrator:
+    """Of three nodes; the first has the primary, and the second replica of the catalog."""
+
+    def __init__(self, calls: list[str], state: str) -> None:
+        self._calls = calls
+        self._state = state
+
+    async def node_of_database(self) -> str:
+        return "worker"
+
+    async def node_of(self, replica: str) -> str:
+        return {"catalog-1": "worker-2", "catalog-2": "worker"}[replica]
+
+    async def break_node(self, node: str, how: str) -> str:
+        self._calls.append(f"{how} {node}")
+        return self._state
+
+    async def mend_node(self, node: str) -> str:
+        self._calls.append(f"mend {node}")
+        return "running"
+
+
 class FakeTarget:
-    def __init__(self, members: FakeMembers) -> None:
+    def __init__(self, members: FakeMembers, *, node_is: str = "exited") -> None:
         self.members = members
+        self.orchestrator = FakeOrchestrator(members.calls, node_is)
+
+    async def replicas(self) -> list[Replica]:
+        return [Replica(name, "http://127.0.0.1", True, "1") for name in ("catalog-1", "catalog-2")]
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +164,28 @@ async def test_a_primary_is_lost_replaced_and_only_then_back(
     assert (await fault.heal(target(members)))["member"] == FIRST
     assert members.calls == [call.format(FIRST) for call in healing]
     assert await fault.heal(target(members)) == {}
+
+
+@pytest.mark.parametrize(("how", "word"), [("pause its node", "pause"), ("lose its node", "lose")])
+async def test_with_the_primary_s_node_a_replica_of_the_catalog_is_gone_which_is_told(how: Any, word: str) -> None:
+    members = FakeMembers()
+    fault = faults.LosePrimary(how)
+    proof = await fault.inject(target(members))
+    assert members.calls == [f"{word} worker", f"fail over from {FIRST}"]
+    assert (proof["node"], proof["replica"], proof["seen"]) == ("worker", "catalog-2", ["worker is exited"])
+    assert (fault.class_, fault.needs) == ("database-node", ("database members", "orchestrator"))
+    members.calls.clear()
+    assert (await fault.heal(target(members)))["state"] == "running"
+    assert members.calls == ["mend worker", f"rejoin {FIRST}"]
+
+
+async def test_a_node_that_runs_all_the_same_was_no_trial_and_is_mended() -> None:
+    members = FakeMembers()
+    fault = faults.LosePrimary("lose its node")
+    with pytest.raises(FaultFailed, match="worker runs all the same"):
+        await fault.inject(cast(Target, FakeTarget(members, node_is="running")))
+    await fault.heal(target(members))
+    assert members.calls == ["lose worker", "mend worker", f"rejoin {FIRST}"]
 
 
 async def test_a_replica_is_lost_and_comes_back() -> None:

@@ -101,6 +101,14 @@ def test_what_a_database_with_one_member_lacks_is_told_before_anything_is_deploy
     assert remedy in " ".join(result.output.split())
 
 
+def test_a_primary_is_lost_with_its_node_where_it_has_one() -> None:
+    nodes = {"pause of the primary's node", "loss of the primary's node"}
+    for target, left_out in (("local", nodes), ("kind", set())):
+        lacks = make_target(target, [], {"database members"}).lacks
+        planned = plan([SCENARIOS["database-failover"]], Options(Timing(), lacks=tuple(lacks)), 7)
+        assert {name for each in planned for name in each.left_out} == left_out
+
+
 def test_a_primary_is_isolated_where_there_is_a_network_to_be_cut() -> None:
     for target, left_out in (("local", {"isolation of the primary"}), ("kind", set())):
         lacks = make_target(target, [], {"database members"}).lacks

@@ -15,6 +15,7 @@
 |                                 | the load balancer noticed             | nobody was ready                          |
 | database: failover, switchover  | another member takes writes, and the  | as above; what makes another one the      |
 |                                 | same                                  | primary has a bound of its own            |
+| database: node                  | its loss was noticed, and the same    | its replicas of the catalog say nothing   |
 | database: replica               | they may not                          | the others confirm what is written        |
 | load balancer                   | it is back                            | there is only one                         |
 
@@ -81,6 +82,7 @@ def recovery(class_: str, timing: Timing) -> Bound:
         "database-failover": Bound("writable", back),
         "database-and-leader": Bound("writable", back),
         "database-switchover": Bound("writable", back),
+        "database-node": Bound("struck", max(timing.node_noticed, timing.database_failover or 0.0) + back),
         "database-replica": Bound("struck", 0.0),
         "connections": Bound("healed", back),
         "disk": Bound("healed", back),

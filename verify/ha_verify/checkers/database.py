@@ -11,7 +11,8 @@ from ha_verify.checkers.injected import Injected, injected
 from ha_verify.findings import Finding, Violation
 from ha_verify.history import Event, History, Operation
 
-CHANGES = ("database-failover", "database-switchover", "database-and-leader")  # classes: another primary afterwards
+# Classes after which another member is the primary.
+CHANGES = ("database-failover", "database-switchover", "database-and-leader", "database-node")
 CLASSES = (*CHANGES, "database-replica")
 SHOWN = 5
 
@@ -189,7 +190,7 @@ def _succeeded(look: Event, writes: Sequence[_Write]) -> bool:
 
 def _late(fault: Injected, gap: float, failover: float | None, switchover: float) -> list[Violation]:
     violations = []
-    if fault.class_ in ("database-failover", "database-and-leader") and failover is not None:
+    if fault.class_ in ("database-failover", "database-and-leader", "database-node") and failover is not None:
         seconds = fault.writable - fault.struck
         if seconds > failover:
             message = f"{fault.name}: a successor took writes after {seconds:.2f} s, not within {failover:g} s"

@@ -8,13 +8,26 @@ from ha_verify.faults import seen, victims
 from ha_verify.faults.fault import FaultFailed
 from ha_verify.targets import Member, Members, Need, Target
 
-Loss = Literal["kill", "pause", "isolate"]
+Loss = Literal["kill", "pause", "isolate", "pause its node", "lose its node"]
 
 NEEDS: tuple[Need, ...] = ("database members",)
 SILENT_SECONDS = 1.0  # how long a primary goes on alone before it is lost: writes for several of its clients
 RETURN_SECONDS = 3.0  # how long a former primary is let do whatever it does when it is back
 WRITE_POLL_SECONDS = 0.1
 WRITABLE_SECONDS = 60.0  # from when the procedure is over; it has usually happened before
+
+_LOSSES: dict[Loss, str] = {
+    "kill": "loss of the primary",
+    "pause": "pause of the primary",
+    "isolate": "isolation of the primary",
+    "pause its node": "pause of the primary's node",
+    "lose its node": "loss of the primary's node",
+}
+_MORE_NEEDS: dict[Loss, tuple[Need, ...]] = {
+    "isolate": ("networks of members",),
+    "pause its node": ("orchestrator",),
+    "lose its node": ("orchestrator",),
+}
 
 
 class SwitchOver:
@@ -39,22 +52,26 @@ class SwitchOver:
 class LosePrimary:
     """All its processes are killed, or stopped, at once, or it is isolated, and it is replaced; then it comes back.
 
-    Isolated, it runs, and its clients still reach it; the others and what decides who leads do not. The proof: its port
-    refuses connections or says nothing, or theirs do to it; and another member took a write on a newer timeline.
+    Isolated, it runs, and its clients still reach it; the others and what decides who leads do not. With its node goes
+    whatever else runs there. The proof: its port refuses connections or says nothing, or theirs do to it, or the node
+    is seen to be broken; and another member took a write on a newer timeline.
     `silenced`: for a second before, its replicas get nothing of what it writes. `with_leader`: the leader of the
     catalog is killed at the same moment. `returns`: before it is made a replica it is started as it was, as by the
     return of its machine. One that was paused is always woken first, one that was isolated connected again.
     """
 
     def __init__(self, how: Loss, *, silenced: bool = False, with_leader: bool = False, returns: bool = False) -> None:
-        self.name = {"kill": "loss", "pause": "pause", "isolate": "isolation"}[how] + " of the primary"
+        self.name = _LOSSES[how]
         self.name += " behind which its replicas were" if silenced else ""
         self.name += " and of the leader" if with_leader else ""
         self.name += ", which returns" if returns else ""
         self.class_ = "database-and-leader" if with_leader else "database-failover"
-        self.needs: tuple[Need, ...] = (*NEEDS, "networks of members") if how == "isolate" else NEEDS
+        if how in ("pause its node", "lose its node"):
+            self.class_ = "database-node"
+        self.needs: tuple[Need, ...] = (*NEEDS, *_MORE_NEEDS.get(how, ()))
         self._how, self._silenced, self._with_leader, self._returns = how, silenced, with_leader, returns
         self._lost = ""
+        self._node: str | None = None
 
     async def inject(self, target: Target) -> dict[str, Any]:
         members = target.members
@@ -64,10 +81,12 @@ class LosePrimary:
         if self._silenced:
             proof["silenced"] = await members.silence(before.name)
             await asyncio.sleep(SILENT_SECONDS)  # writes are asked for meanwhile
+        if self.class_ == "database-node":
+            self._node = await target.orchestrator.node_of_database()
+            proof |= {"node": self._node, "replica": await _replica_on(target, self._node)}
         self._lost = before.name
         proof["struck_at"] = time.time()
-        strike = {"kill": members.lose, "pause": members.pause, "isolate": members.isolate}[self._how]
-        strikes = [strike(before.name)]
+        strikes = [self._strike(target, before.name)]
         if leader is not None:
             strikes.append(leader.kill())
         proof["seen"] = await asyncio.gather(*strikes)
@@ -81,6 +100,18 @@ class LosePrimary:
             proof |= await leader.proof()
         return proof
 
+    async def _strike(self, target: Target, name: str) -> str:
+        if self._node is not None:
+            state = await target.orchestrator.break_node(
+                self._node, "pause" if self._how == "pause its node" else "lose"
+            )
+            if state == "running":
+                raise FaultFailed(f"{self._node} runs all the same")
+            return f"{self._node} is {state}"
+        if self._how == "kill":
+            return await target.members.lose(name)
+        return await (target.members.pause(name) if self._how == "pause" else target.members.isolate(name))
+
     async def heal(self, target: Target) -> dict[str, Any]:
         if not self._lost:
             return {}
@@ -90,6 +121,9 @@ class LosePrimary:
             proof["woken"] = await target.members.resume(name)
         if self._how == "isolate":
             proof["reconnected"] = await target.members.reconnect(name)
+        if self._node is not None:
+            node, self._node = self._node, None
+            proof["state"] = await target.orchestrator.mend_node(node)
         if self._returns:
             proof["started"] = await target.members.start(name)
         if self._how != "kill" or self._returns:
@@ -148,6 +182,14 @@ class _Leader:
     async def proof(self) -> dict[str, Any]:
         successor = await seen.instance_other_than(self._target, self._name, self._instance, WRITABLE_SECONDS)
         return {"replica": self._name, "instance": self._instance, "successor": successor}
+
+
+async def _replica_on(target: Target, node: str) -> str | None:
+    """One of the catalog that goes with the node; None where there is none."""
+    for replica in await target.replicas():
+        if await target.orchestrator.node_of(replica.name) == node:
+            return replica.name
+    return None
 
 
 async def _writable_at(members: Members, before: Member) -> float:

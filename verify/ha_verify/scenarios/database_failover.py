@@ -12,6 +12,9 @@ class DatabaseFailover:
     wakes when its successor has taken writes. In one more trial its replicas get nothing of what it writes for a
     second before it is lost: whatever it acknowledged meanwhile, nobody else has.
 
+    Where members have nodes, that of the primary is lost, or paused, with all that it runs, in a trial each. Clients
+    that meet a replica there wait in vain until the node's silence is noticed, or the node is back.
+
     Each member is asked all the time what it is, and for a write. Afterwards the former primary is made a replica.
     Needs a database of three members, which it deploys.
     """
@@ -38,6 +41,8 @@ class DatabaseFailover:
                 injections += [
                     Injection(faults.LosePrimary("kill"), hold_seconds=1.0),
                     Injection(faults.LosePrimary("kill", silenced=True), hold_seconds=1.0),
+                    Injection(faults.LosePrimary("pause its node"), hold_seconds=2.0),
+                    Injection(faults.LosePrimary("lose its node"), hold_seconds=5.0),
                 ]
         rng.shuffle(injections)
         return [Experiment(injections, load=MANY_WRITES)]

@@ -113,11 +113,7 @@ class LocalMembers:
 
     def _start(self, member: str) -> str:
         self._supervisor.start(member, wait=False)
-
-        def is_decided() -> bool:
-            return self._supervisor.program(member).state != "STARTING"
-
-        _wait_for(is_decided, START_SECONDS, f"a start of {member}")
+        _wait_for(lambda: self._supervisor.program(member).state != "STARTING", START_SECONDS, f"a start of {member}")
         return f"supervisord: {self._supervisor.program(member).state}"
 
     async def silence(self, member: str) -> str:
