@@ -49,6 +49,8 @@ class Cluster:
             return {"spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 443}]}}
         if path.endswith("/namespaces/default/endpointslices?labelSelector=kubernetes.io/service-name=kubernetes"):
             return {"items": [{"endpoints": [{"addresses": ["172.18.0.2"]}], "ports": [{"port": 6443}]}]}
+        if path.startswith("/api/v1/nodes/"):
+            return self._node_document(path.rpartition("/")[2])
         if path == "/api/v1/nodes":
             return {"items": [self._node_document(name) for name in self.node.values()]}
         assert "/namespaces/catalog/pods?labelSelector=app.kubernetes.io/instance=catalog-server-db," in path
@@ -198,6 +200,11 @@ async def test_a_lost_member_is_stopped_kept_away_and_only_then_killed(cluster: 
     assert told == "no process of it is left, and worker-0 takes no other"
     with pytest.raises(psycopg2.OperationalError, match="Connection refused"):
         await known.look(FIRST)
+
+
+async def test_a_node_that_somebody_else_closed_stays_closed(cluster: Cluster, known: KindMembers) -> None:
+    await known.start(FIRST)
+    assert cluster.calls == []
 
 
 async def test_one_that_comes_back_at_once_was_not_lost(cluster: Cluster, known: KindMembers) -> None:

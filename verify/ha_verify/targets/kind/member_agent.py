@@ -77,7 +77,7 @@ def _listens(session: dict[str, Any]) -> bool:
         caller.settimeout(CONNECT_SECONDS)
         try:
             caller.connect(f"{session['host']}/.s.PGSQL.{session.get('port', 5432)}")
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):  # too many wait already
             return True
         except OSError:
             return False
