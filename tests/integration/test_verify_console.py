@@ -14,7 +14,7 @@ import pytest
 
 from ha_verify.targets.kind import console
 from ha_verify.targets.kind.console import AGENT, Console, NotReached
-from support.postgres import PostgresServer
+from support.postgres import PostgresServer, StandbyServer, wait_until
 
 Command = list[str]
 HERE: Command = [sys.executable, "-u", str(AGENT)]
@@ -55,6 +55,24 @@ def test_a_member_says_what_it_is_and_on_which_timeline_it_took_a_write(ask: Any
         assert member.write(5.0) == 1
         assert member.look(5.0).lsn > looked.lsn
         assert member.undelivered_bytes(5.0) is None
+
+
+def test_a_standby_follows_takes_no_write_and_has_what_was_delivered(own: PostgresServer, ask: Any) -> None:
+    standby = StandbyServer(own)
+    there = {"host": str(standby.socket_dir), "port": standby.port}
+    try:
+        with ask() as primary, ask(**there) as member:
+            wait_until(lambda: member.look(5.0).follows, what="the standby to follow")
+            assert member.look(5.0).role == "standby"
+            with pytest.raises(psycopg2.OperationalError, match="recovery"):
+                member.write(5.0)
+            with pytest.raises(NotReached):
+                member.query("SELECT 1", (), database="postgres", seconds=5.0)
+            assert primary.undelivered_bytes(5.0) <= 0
+            standby.pause()
+            assert primary.undelivered_bytes(5.0) > 0
+    finally:
+        standby.stop()
 
 
 def test_what_json_has_no_type_for_arrives_as_it_was(ask: Any) -> None:
