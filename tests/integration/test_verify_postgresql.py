@@ -36,5 +36,5 @@ def test_a_member_says_what_it_is_and_on_which_timeline_it_took_a_write(postgres
     assert member.look(5.0).lsn > looked.lsn
 
 
-def test_what_a_primary_without_replicas_has_not_sent_is_not_known(postgres: PostgresServer) -> None:
-    assert MemberServer("postgresql", postgres.dsn()).unsent_bytes(5.0) is None
+def test_what_a_primary_without_replicas_has_not_delivered_is_not_known(postgres: PostgresServer) -> None:
+    assert MemberServer("postgresql", postgres.dsn()).undelivered_bytes(5.0) is None

@@ -79,6 +79,11 @@ class PostgresServer:
     def dsn(self, database: str = "postgres", *, port: int | None = None) -> str:
         return f"postgresql://postgres@127.0.0.1:{port or self.port}/{database}"
 
+    @property
+    def socket_dir(self) -> Path:
+        """Where its socket is."""
+        return self._root
+
     def create_database(self, template: str = "template0") -> str:
         """A fresh database; returns its name."""
         name = f"test_{uuid4().hex[:12]}"

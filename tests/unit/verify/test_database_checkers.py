@@ -156,33 +156,45 @@ def test_a_former_primary_may_call_itself_one_for_as_long_as_it_takes_to_find_ou
     ],
     ids=["until it is reached", "for long after", "although a person replaced it"],
 )
-def test_one_that_is_cut_off_calls_itself_the_primary_until_a_program_reaches_it(
+def test_one_that_is_isolated_calls_itself_the_primary_until_a_program_reaches_it(
     last: float, failover: float | None, failed: set[str]
 ) -> None:
-    run = Run("database-cut", timing={"database_fenced": 1.0, "database_failover": failover}, returns=END)
+    run = Run("database-isolation", timing={"database_fenced": 1.0, "database_failover": failover}, returns=END)
     for half in range(int(2 * (last - 15)) + 1):
         run.look(15 + half / 2, FIRST, "primary", 1)
     run.look(END - 0.5, FIRST, "standby", 2, follows=True)
     assert run.failed() == failed
 
 
-def test_one_that_is_cut_off_acknowledges_nothing_after_its_successor_did() -> None:
-    run = Run("database-cut", timing={"database_failover": 29.0})
+def test_one_that_is_isolated_acknowledges_nothing_after_its_successor_did() -> None:
+    run = Run("database-isolation", timing={"database_failover": 29.0})
     run.take(HEALED - 2, FIRST, 1)
     assert run.failed() == {"one-writable-primary"}
 
 
 @pytest.mark.parametrize(("failover", "failed"), [(29.0, set()), (None, {"database-recovers"})])
-def test_clients_of_one_that_is_cut_off_have_until_the_end_of_the_cut_unless_a_person_ended_it(
+def test_clients_of_one_that_is_isolated_have_until_it_is_reached_again_unless_a_person_ended_it(
     failover: float | None, failed: set[str]
 ) -> None:
-    assert Run("database-cut", timing={"database_failover": failover}, outage=(STRUCK, HEALED + 1)).failed() == failed
+    run = Run("database-isolation", timing={"database_failover": failover}, outage=(STRUCK, HEALED + 1))
+    assert run.failed() == failed
 
 
 def test_what_a_former_primary_was_asked_before_its_successor_wrote_is_old_news() -> None:
     run = Run()
     run.look(18.0, FIRST, "primary", 1, asked=STRUCK - 1)
     assert not run.failed()
+
+
+@pytest.mark.parametrize(
+    ("noticed", "failover", "seconds"), [(60.0, 35.0, 60.0), (0.0, 35.0, 35.0), (60.0, None, 60.0)]
+)
+def test_with_the_primary_s_node_the_slower_of_two_things_counts(
+    noticed: float, failover: float | None, seconds: float
+) -> None:
+    timing = Timing(node_noticed=noticed, database_failover=failover)
+    bound = recovery("database-node", timing)
+    assert (bound.anchor, bound.seconds) == ("struck", seconds + recovery("database-failover", timing).seconds)
 
 
 def test_writes_that_fail_after_the_database_takes_them_again_for_longer_than_the_bound_are_found() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ha_verify.targets.kind import containers, control_plane, pods
+from ha_verify.targets.kind import console, containers, control_plane, pods
 from ha_verify.targets.kind.deployment import aside, unfinished
-from ha_verify.targets.kind.timing import END_SEEN_SECONDS, SPREAD_SECONDS, timing
+from ha_verify.targets.kind.timing import END_SEEN_SECONDS, SPREAD_SECONDS, replicated, timing
 
 SETTINGS = {
     "leadership_lease_seconds": 15,
@@ -128,13 +128,20 @@ def test_a_hook_that_does_not_sleep_delays_nothing(lifecycle: dict[str, Any], se
     assert timing(SETTINGS, template(lifecycle=lifecycle)).before_stop == seconds
 
 
+def test_how_fast_another_member_takes_over_follows_from_what_patroni_is_told() -> None:
+    alone = timing(SETTINGS, template())
+    told = replicated(alone, {"ttl": 20, "loop_wait": 5, "retry_timeout": 5})
+    assert (told.database_failover, told.database_fenced) == (35.0, 10.0)
+    assert told.readmitted == alone.readmitted + SPREAD_SECONDS
+
+
 def scripts(module: ModuleType) -> list[str]:
     return [
         text for text in vars(module).values() if isinstance(text, str) and "\n" in text and text is not module.__doc__
     ]
 
 
-@pytest.mark.parametrize("script", [*scripts(containers), *scripts(control_plane)])
+@pytest.mark.parametrize("script", [*scripts(containers), *scripts(control_plane), *scripts(console)])
 def test_a_script_for_a_node_is_one_that_a_shell_can_read(script: str) -> None:
     done = subprocess.run(["bash", "-n", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -48,9 +48,6 @@ class FakeMembers:
     async def crash(self, member: str) -> str:
         return self._note(f"crash {member}")
 
-    async def cut_off(self, member: str) -> str:
-        return self._note(f"cut off {member}")
-
     async def resume(self, member: str) -> str:
         return self._note(f"resume {member}")
 
@@ -59,6 +56,12 @@ class FakeMembers:
 
     async def silence(self, member: str) -> str:
         return self._note(f"silence {member}")
+
+    async def isolate(self, member: str) -> str:
+        return self._note(f"isolate {member}")
+
+    async def reconnect(self, member: str) -> str:
+        return self._note(f"reconnect {member}")
 
     async def rejoin(self, member: str) -> str:
         return self._note(f"rejoin {member}")
@@ -81,14 +84,37 @@ class FakeMembers:
         return call
 
 
-class FakeTarget:
-    """With one replica, which migrates from when it was started cold on."""
+class FakeOrchestrator:
+    """Of three nodes; the first has the primary, and the second replica of the catalog."""
 
-    def __init__(self, members: FakeMembers) -> None:
+    def __init__(self, calls: list[str], state: str) -> None:
+        self._calls = calls
+        self._state = state
+
+    async def node_of_database(self) -> str:
+        return "worker"
+
+    async def node_of(self, replica: str) -> str:
+        return {"catalog-1": "worker-2", "catalog-2": "worker"}[replica]
+
+    async def break_node(self, node: str, how: str) -> str:
+        self._calls.append(f"{how} {node}")
+        return self._state
+
+    async def mend_node(self, node: str) -> str:
+        self._calls.append(f"mend {node}")
+        return "running"
+
+
+class FakeTarget:
+    """With two replicas, one of which migrates from when they were started cold on."""
+
+    def __init__(self, members: FakeMembers, *, node_is: str = "exited") -> None:
         self.members = members
+        self.orchestrator = FakeOrchestrator(members.calls, node_is)
 
     async def replicas(self) -> list[Replica]:
-        return [Replica("replica-1", "", running=True, instance="1")]
+        return [Replica(name, "http://127.0.0.1", True, "1") for name in ("catalog-1", "catalog-2")]
 
     async def start_cold(self, schema: str, replicas: int) -> None:
         self.members.calls.append(f"start {replicas} cold, {schema}")
@@ -99,7 +125,7 @@ class FakeTarget:
         if "pg_terminate_backend" in query:
             self.members.calls.append("let go on")
             raise psycopg2.OperationalError("the server is gone")
-        return [{"replica": "replica-1"}]
+        return [{"replica": "catalog-1"}]
 
 
 @pytest.fixture(autouse=True)
@@ -140,9 +166,9 @@ async def test_where_nobody_takes_over_there_was_no_trial(fault: Any) -> None:
         ),
         (faults.LosePrimary("pause"), ["pause {}", "fail over from {}"], ["resume {}", "rejoin {}"]),
         (faults.LosePrimary("crash"), ["crash {}", "fail over from {}"], ["rejoin {}"]),
-        (faults.LosePrimary("cut"), ["cut off {}", "fail over from {}"], ["resume {}", "rejoin {}"]),
+        (faults.LosePrimary("isolate"), ["isolate {}", "fail over from {}"], ["reconnect {}", "rejoin {}"]),
     ],
-    ids=["kill", "silenced, and returns", "pause", "crash", "cut"],
+    ids=["kill", "silenced, and returns", "pause", "crash", "isolate"],
 )
 async def test_a_primary_is_lost_replaced_and_only_then_back(
     fault: Any, injection: list[str], healing: list[str]
@@ -162,10 +188,32 @@ async def test_the_primary_is_lost_while_a_migration_is_held_and_the_loss_of_its
     fault = faults.LoseMigratingPrimary()
     proof = await fault.inject(target(members))
     lost = [f"lose {FIRST}", f"fail over from {FIRST}"]
-    assert members.calls == ["start 1 cold, half-migrated", *lost, "let go on"]
-    assert proof["killed"] == {"migration of": "replica-1"}
+    assert members.calls == ["start 2 cold, half-migrated", *lost, "let go on"]
+    assert proof["killed"] == {"migration of": "catalog-1"}
     assert (proof["member"], proof["primary"]) == (FIRST, SECOND)
     assert (await fault.heal(target(members)))["member"] == FIRST
+
+
+@pytest.mark.parametrize(("how", "word"), [("pause its node", "pause"), ("lose its node", "lose")])
+async def test_with_the_primary_s_node_a_replica_of_the_catalog_is_gone_which_is_told(how: Any, word: str) -> None:
+    members = FakeMembers()
+    fault = faults.LosePrimary(how)
+    proof = await fault.inject(target(members))
+    assert members.calls == [f"{word} worker", f"fail over from {FIRST}"]
+    assert (proof["node"], proof["replica"], proof["seen"]) == ("worker", "catalog-2", ["worker is exited"])
+    assert (fault.class_, fault.needs) == ("database-node", ("database members", "orchestrator"))
+    members.calls.clear()
+    assert (await fault.heal(target(members)))["state"] == "running"
+    assert members.calls == ["mend worker", f"rejoin {FIRST}"]
+
+
+async def test_a_node_that_runs_all_the_same_was_no_trial_and_is_mended() -> None:
+    members = FakeMembers()
+    fault = faults.LosePrimary("lose its node")
+    with pytest.raises(FaultFailed, match="worker runs all the same"):
+        await fault.inject(cast(Target, FakeTarget(members, node_is="running")))
+    await fault.heal(target(members))
+    assert members.calls == ["lose worker", "mend worker", f"rejoin {FIRST}"]
 
 
 async def test_a_replica_is_lost_and_comes_back() -> None:

@@ -74,21 +74,53 @@ def test_a_scenario_of_which_nothing_is_left_is_refused_before_anything_is_deplo
     assert "pods have the clock of their node" in " ".join(result.output.split())
 
 
-def test_a_database_with_several_members_is_deployed_for_those_who_need_it() -> None:
+@pytest.mark.parametrize("name_of_target", ["local", "kind"])
+def test_a_database_with_several_members_is_deployed_for_those_who_need_it(name_of_target: str) -> None:
     for name in OF_MEMBERS:
         assert "database members" in needs([SCENARIOS[name]])
-        target = make_target("local", [], needs([SCENARIOS[name]]))
+        target = make_target(name_of_target, [], needs([SCENARIOS[name]]))
         assert plan([SCENARIOS[name]], Options(Timing(), lacks=tuple(target.lacks)), 7)
-    assert "database members" in make_target("local", [], needs([SCENARIOS["kill-leader"]])).lacks
+    assert "database members" in make_target(name_of_target, [], needs([SCENARIOS["kill-leader"]])).lacks
 
 
+@pytest.mark.parametrize(
+    ("target", "one", "remedy"),
+    [
+        ("local", "postgresql_members=1", "add -e postgresql_members=3"),
+        ("kind", "postgresql_ha=false", "add -e postgresql_ha=true"),
+    ],
+)
 @pytest.mark.parametrize("name", OF_MEMBERS)
-def test_what_a_database_with_one_member_lacks_is_told_before_anything_is_deployed(name: str, tmp_path: Path) -> None:
-    command = ["run", name, "-e", "postgresql_members=1", "--report", str(tmp_path)]
+def test_what_a_database_with_one_member_lacks_is_told_before_anything_is_deployed(
+    name: str, target: str, one: str, remedy: str, tmp_path: Path
+) -> None:
+    command = ["run", name, "--target", target, "-e", one, "--report", str(tmp_path)]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 3
     assert f"nothing of {name} can be done" in " ".join(result.output.split())
-    assert "add -e postgresql_members=3" in " ".join(result.output.split())
+    assert remedy in " ".join(result.output.split())
+
+
+def test_a_primary_is_lost_with_its_node_where_it_has_one() -> None:
+    nodes = {"pause of the primary's node", "loss of the primary's node"}
+    for target, left_out in (("local", nodes), ("kind", set())):
+        lacks = make_target(target, [], {"database members"}).lacks
+        planned = plan([SCENARIOS["database-failover"]], Options(Timing(), lacks=tuple(lacks)), 7)
+        assert {name for each in planned for name in each.left_out} & nodes == left_out
+
+
+@pytest.mark.parametrize("target", ["local", "kind"])
+@pytest.mark.parametrize("scenario", ["split-brain", "database-failover"])
+def test_a_primary_is_isolated_wherever_the_database_has_members(scenario: str, target: str) -> None:
+    lacks = make_target(target, [], {"database members"}).lacks
+    (run,) = plan([SCENARIOS[scenario]], Options(Timing(), lacks=tuple(lacks)), 7)
+    assert "isolation of the primary" in [injection.fault.name for injection in run.experiment.injections]
+
+
+def test_connections_of_a_replicated_database_on_kubernetes_are_not_exhausted() -> None:
+    lacks = make_target("kind", ["postgresql_ha=true"]).lacks
+    outage = plan([SCENARIOS["database-outage"]], Options(Timing(), lacks=tuple(lacks)), 7)
+    assert {name for each in outage for name in each.left_out} == {"exhaust connections"}
 
 
 def test_a_primary_that_is_started_again_is_lost_only_where_a_program_decides() -> None:

@@ -15,8 +15,9 @@
 |                                 | the load balancer noticed             | nobody was ready                          |
 | database: failover, switchover  | another member takes writes, and the  | as above; what makes another one the      |
 |                                 | same                                  | primary has a bound of its own            |
-| database: cut                   | the cut ends, and the same; at once   | who is attached to a primary that is cut  |
-|                                 | where a person ended the primary      | off stays there, and nobody is told       |
+| database: isolation             | the isolation ends, and the same; at  | who is attached to a primary that is      |
+|                                 | once where a person ended the primary | isolated stays there, and nobody is told  |
+| database: node                  | its loss was noticed, and the same    | its replicas of the catalog say nothing   |
 | database: replica               | reads may not, writes until another   | others confirm what is written, or are    |
 |                                 | replica is named to confirm them      | named to; a person's setup names all      |
 | load balancer                   | it is back                            | there is only one                         |
@@ -83,9 +84,10 @@ def recovery(class_: str, timing: Timing) -> Bound:
         "database-pause": Bound("healed", back),
         "database-failover": Bound("writable", back),
         "database-and-leader": Bound("writable", back),
-        "database-cut": Bound("writable" if timing.database_failover is None else "healed", back),
+        "database-isolation": Bound("writable" if timing.database_failover is None else "healed", back),
         "database-and-migration": Bound("writable", back),
         "database-switchover": Bound("writable", back),
+        "database-node": Bound("struck", max(timing.node_noticed, timing.database_failover or 0.0) + back),
         "database-replica": Bound("struck", 0.0),
         "connections": Bound("healed", back),
         "disk": Bound("healed", back),

@@ -12,7 +12,7 @@ from ha_verify.findings import Finding, Violation
 from ha_verify.history import Event, History, Operation
 
 # Classes: the primary has to be replaced.
-LOSSES = ("database-failover", "database-and-leader", "database-and-migration", "database-cut")
+LOSSES = ("database-failover", "database-and-leader", "database-and-migration", "database-isolation", "database-node")
 CHANGES = (*LOSSES, "database-switchover")  # another primary afterwards
 CLASSES = (*CHANGES, "database-replica")
 SHOWN = 5
@@ -168,7 +168,8 @@ def _not_fenced(history: History, writes: Sequence[_Write]) -> list[Violation]:
     """Members that were succeeded and call themselves primaries, in one sample after the other for too long."""
     timing = timing_of(history)
     patience = timing.database_fenced
-    cuts = [fault for fault in injected(history) if fault.class_ == "database-cut" and timing.database_failover]
+    faults = injected(history) if timing.database_failover else []
+    isolations = [fault for fault in faults if fault.class_ == "database-isolation"]
     violations = []
     since: dict[str, Event] = {}  # by member: the first look of an unbroken series
     told: set[int] = set()
@@ -176,7 +177,7 @@ def _not_fenced(history: History, writes: Sequence[_Write]) -> list[Violation]:
         name = event.value["member"]
         if event.error is not None:
             continue  # it says nothing, neither this nor that
-        if event.value["role"] != "primary" or not _succeeded(event, writes) or _is_cut_off(event, cuts):
+        if event.value["role"] != "primary" or not _succeeded(event, writes) or _is_isolated(event, isolations):
             since.pop(name, None)
             continue
         first = since.setdefault(name, event)
@@ -189,11 +190,12 @@ def _not_fenced(history: History, writes: Sequence[_Write]) -> list[Violation]:
     return violations
 
 
-def _is_cut_off(look: Event, cuts: Sequence[Injected]) -> bool:
+def _is_isolated(look: Event, isolations: Sequence[Injected]) -> bool:
     """Whoever would tell the member that it was succeeded can not."""
     return any(
-        cut.proof.get("member") == look.value["member"] and cut.struck <= look.seconds <= (cut.heal_began or math.inf)
-        for cut in cuts
+        fault.proof.get("member") == look.value["member"]
+        and fault.struck <= look.seconds <= (fault.heal_began or math.inf)
+        for fault in isolations
     )
 
 

@@ -62,6 +62,8 @@ def make_target(name: str, variables: Sequence[str], needs: Collection[Need] = (
         )
     values = dict(_variable(text) for text in variables)
     if name == "kind":
+        if "database members" in needs:
+            values = {**kind.REPLICATED, **values}
         return kind.KindTarget(Path(values.pop("state_dir", kind.STATE_DIR)).absolute(), values)
     state_dir = Path(values.pop("state_dir", STATE_DIR)).absolute()
     volume_mib = values.pop("database_volume_mib", None)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from ha_verify.faults import seen
 from ha_verify.faults.fault import FaultFailed
-from ha_verify.targets import Target
+from ha_verify.targets import Need, Target
 
 BACK_SECONDS = 90.0  # a crashed server replays its log
 SILENT_SECONDS = 1.0
@@ -90,6 +90,7 @@ class ExhaustConnections:
     """
 
     name, class_ = "exhaust connections", "connections"
+    needs: tuple[Need, ...] = ("spare connections",)
 
     async def inject(self, target: Target) -> dict[str, Any]:
         await target.exhaust_connections()

@@ -2,19 +2,40 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from ha_verify.faults import seen, victims
 from ha_verify.faults.fault import FaultFailed
 from ha_verify.targets import Member, Members, Need, Target
 
-Loss = Literal["kill", "crash", "pause", "cut"]
+Loss = Literal["kill", "crash", "pause", "isolate", "pause its node", "lose its node"]
 
 NEEDS: tuple[Need, ...] = ("database members",)
 SILENT_SECONDS = 1.0  # how long a primary goes on alone before it is lost: writes for several of its clients
 RETURN_SECONDS = 3.0  # how long a former primary is let do whatever it does when it is back
 WRITE_POLL_SECONDS = 0.1
 WRITABLE_SECONDS = 60.0  # from when the procedure is over; it has usually happened before
+
+_NAMES: Mapping[Loss, str] = {
+    "kill": "loss of the primary",
+    "crash": "crash of the primary",
+    "pause": "pause of the primary",
+    "isolate": "isolation of the primary",
+    "pause its node": "pause of the primary's node",
+    "lose its node": "loss of the primary's node",
+}
+_CLASSES: Mapping[Loss, str] = {
+    "isolate": "database-isolation",
+    "pause its node": "database-node",
+    "lose its node": "database-node",
+}
+_MORE_NEEDS: Mapping[Loss, tuple[Need, ...]] = {
+    "crash": ("automatic failover",),
+    "isolate": ("networks of members",),
+    "pause its node": ("orchestrator",),
+    "lose its node": ("orchestrator",),
+}
 
 
 class SwitchOver:
@@ -37,35 +58,28 @@ class SwitchOver:
 
 
 class LosePrimary:
-    """All its processes are killed, or stopped, at once, and it is replaced; then it comes back.
+    """All its processes are killed, or stopped, at once, or it is isolated, and it is replaced; then it comes back.
 
-    Or they are killed, and started again by whatever keeps them up, while others already see to a successor. Or it is
-    cut off from the other members and from whoever decides, and its clients are not: they go on to write to
-    it, and others find it. The proof: its port refuses connections or says nothing, or what it writes is sent to
-    nobody, and another member took a write on a newer timeline.
+    Or they are killed, and started again by whatever keeps them up, while others already see to a successor. Isolated,
+    it runs, and its clients still reach it, and others find it; the other members and whoever decides do not. With its
+    node goes whatever else runs there. The proof: its port refuses connections or says nothing, or the others do to it,
+    or what it writes is sent to nobody, or the node is seen to be broken; and another member took a write on a newer
+    timeline.
     `silenced`: for a second before, its replicas get nothing of what it writes. `with_leader`: the leader of the
     catalog is killed at the same moment. `returns`: before it is made a replica it is started as it was, as by the
-    return of its machine. One that was paused is always woken first, and one that was cut off is reached again.
+    return of its machine. One that was paused is always woken first, one that was isolated connected again.
     """
 
-    needs: tuple[Need, ...] = NEEDS
-
     def __init__(self, how: Loss, *, silenced: bool = False, with_leader: bool = False, returns: bool = False) -> None:
-        self.name = {
-            "kill": "loss of the primary",
-            "crash": "crash of the primary",
-            "pause": "pause of the primary",
-            "cut": "cut between the primary and its cluster",
-        }[how]
+        self.name = _NAMES[how]
         self.name += " behind which its replicas were" if silenced else ""
         self.name += " and of the leader" if with_leader else ""
         self.name += ", which returns" if returns else ""
-        further: dict[Loss, tuple[Need, ...]] = {"crash": ("automatic failover",), "cut": ("member cuts",)}
-        self.needs = (*NEEDS, *further.get(how, ()))
-        self.class_ = "database-cut" if how == "cut" else "database-failover"
-        self.class_ = "database-and-leader" if with_leader else self.class_
+        self.class_ = "database-and-leader" if with_leader else _CLASSES.get(how, "database-failover")
+        self.needs: tuple[Need, ...] = (*NEEDS, *_MORE_NEEDS.get(how, ()))
         self._how, self._silenced, self._with_leader, self._returns = how, silenced, with_leader, returns
         self._lost = ""
+        self._node: str | None = None
 
     async def inject(self, target: Target) -> dict[str, Any]:
         members = target.members
@@ -75,10 +89,12 @@ class LosePrimary:
         if self._silenced:
             proof["silenced"] = await members.silence(before.name)
             await asyncio.sleep(SILENT_SECONDS)  # writes are asked for meanwhile
+        if self.class_ == "database-node":
+            self._node = await target.orchestrator.node_of_database()
+            proof |= {"node": self._node, "replica": await _replica_on(target, self._node)}
         self._lost = before.name
         proof["struck_at"] = time.time()
-        strike = {"kill": members.lose, "crash": members.crash, "pause": members.pause, "cut": members.cut_off}
-        strikes = [strike[self._how](before.name)]
+        strikes = [self._strike(target, before.name)]
         if leader is not None:
             strikes.append(leader.kill())
         proof["seen"] = await asyncio.gather(*strikes)
@@ -92,17 +108,33 @@ class LosePrimary:
             proof |= await leader.proof()
         return proof
 
+    async def _strike(self, target: Target, name: str) -> str:
+        if self._node is not None:
+            state = await target.orchestrator.break_node(
+                self._node, "pause" if self._how == "pause its node" else "lose"
+            )
+            if state == "running":
+                raise FaultFailed(f"{self._node} runs all the same")
+            return f"{self._node} is {state}"
+        members = target.members
+        strike = {"kill": members.lose, "crash": members.crash, "pause": members.pause, "isolate": members.isolate}
+        return await strike[self._how](name)
+
     async def heal(self, target: Target) -> dict[str, Any]:
         if not self._lost:
             return {}
         name, self._lost = self._lost, ""
         proof: dict[str, Any] = {"member": name}
-        was_held = self._how in ("pause", "cut")
-        if was_held:
+        if self._how == "pause":
             proof["woken"] = await target.members.resume(name)
+        if self._how == "isolate":
+            proof["reconnected"] = await target.members.reconnect(name)
+        if self._node is not None:
+            node, self._node = self._node, None
+            proof["state"] = await target.orchestrator.mend_node(node)
         if self._returns:
             proof["started"] = await target.members.start(name)
-        if was_held or self._returns:
+        if self._how not in ("kill", "crash") or self._returns:
             await asyncio.sleep(RETURN_SECONDS)  # what it does now is what the run is about
         return proof | {"rejoined": await target.members.rejoin(name)}
 
@@ -112,7 +144,7 @@ class LoseReplica:
 
     class_, needs = "database-replica", NEEDS
 
-    def __init__(self, how: Loss, nth: int = 0) -> None:
+    def __init__(self, how: Literal["kill", "pause"], nth: int = 0) -> None:
         self.name = {"kill": "loss of a replica of the database", "pause": "pause of a replica of the database"}[how]
         self._how, self._nth = how, nth
         self._lost = ""
@@ -158,6 +190,14 @@ class _Leader:
     async def proof(self) -> dict[str, Any]:
         successor = await seen.instance_other_than(self._target, self._name, self._instance, WRITABLE_SECONDS)
         return {"replica": self._name, "instance": self._instance, "successor": successor}
+
+
+async def _replica_on(target: Target, node: str) -> str | None:
+    """One of the catalog that goes with the node; None where there is none."""
+    for replica in await target.replicas():
+        if await target.orchestrator.node_of(replica.name) == node:
+            return replica.name
+    return None
 
 
 async def _writable_at(members: Members, before: Member) -> float:

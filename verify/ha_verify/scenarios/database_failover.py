@@ -5,14 +5,17 @@ from ha_verify.scenarios.scenario import MANY_WRITES, Experiment, Injection, Opt
 
 
 class DatabaseFailover:
-    """The database's primary is killed with all its processes, paused, or cut off, and another takes over.
+    """The database's primary is killed with all its processes, paused, or isolated, and another takes over.
 
     Where a person replaces a lost primary, the run does what that person would do, and what counts against the bound
     begins when the database takes writes again; where a program does it, the run only waits. One that was paused
     wakes when its successor has taken writes. In one more trial its replicas get nothing of what it writes for a
-    second before it is lost: whatever it acknowledged meanwhile, nobody else has. One that is cut off from the other
+    second before it is lost: whatever it acknowledged meanwhile, nobody else has. One that is isolated from the other
     members and from whoever decides keeps its clients, who go on to write to it. Where a program decides, its processes
     are also killed and at once started again by supervisord, which it takes for a loss as well.
+
+    Where members have nodes, that of the primary is lost, or paused, with all that it runs, in a trial each. Clients
+    that meet a replica there wait in vain until the node's silence is noticed, or the node is back.
 
     Each member is asked all the time what it is, and for a write. Afterwards the former primary is made a replica.
     Needs a database of three members, which it deploys.
@@ -41,7 +44,9 @@ class DatabaseFailover:
                     Injection(faults.LosePrimary("kill"), hold_seconds=1.0),
                     Injection(faults.LosePrimary("crash"), hold_seconds=1.0),
                     Injection(faults.LosePrimary("kill", silenced=True), hold_seconds=1.0),
-                    Injection(faults.LosePrimary("cut"), hold_seconds=1.0),
+                    Injection(faults.LosePrimary("isolate"), hold_seconds=1.0),
+                    Injection(faults.LosePrimary("pause its node"), hold_seconds=2.0),
+                    Injection(faults.LosePrimary("lose its node"), hold_seconds=5.0),
                 ]
         rng.shuffle(injections)
         return [Experiment(injections, load=MANY_WRITES)]

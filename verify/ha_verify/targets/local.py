@@ -37,7 +37,6 @@ _LACKS: Mapping[Need, str] = {
 }
 _ONE_MEMBER: Mapping[Need, str] = {
     "database members": "postgresql_members is less than 3: add -e postgresql_members=3 -e database_proxies=false",
-    "member cuts": "the database has one member",
 }
 _MANUAL: Mapping[Need, str] = {
     "automatic failover": "postgresql_failover is manual: add -e postgresql_failover=automatic, which needs etcd"

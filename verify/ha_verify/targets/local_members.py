@@ -82,13 +82,6 @@ class LocalMembers:
         await asyncio.to_thread(self._processes.stop, member)
         return await asyncio.to_thread(self._expect, member, "frozen")
 
-    async def cut_off(self, member: str) -> str:
-        return await asyncio.to_thread(self._cut_off, member)
-
-    def _cut_off(self, member: str) -> str:
-        self._processes.cut_off(member)
-        return f"clients are answered, {self._silence(member)}"
-
     async def resume(self, member: str) -> str:
         return await asyncio.to_thread(self._resume, member)
 
@@ -114,10 +107,20 @@ class LocalMembers:
 
     def _silence(self, member: str) -> str:
         senders = self._processes.stop_senders(member)
-        unsent = self._database.server(member).unsent_bytes(LOOK_SECONDS)
-        if not senders or not unsent:
-            raise NotPossible(f"{member}: {senders} walsenders were stopped, and {unsent} bytes are not sent")
-        return f"{senders} walsenders were stopped, and {unsent} bytes are not sent"
+        undelivered = self._database.server(member).undelivered_bytes(LOOK_SECONDS)
+        if not senders or undelivered is None or undelivered <= 0:
+            raise NotPossible(f"{member}: {senders} walsenders were stopped, and {undelivered} bytes are not delivered")
+        return f"{senders} walsenders were stopped, and {undelivered} bytes are not delivered"
+
+    async def isolate(self, member: str) -> str:
+        return await asyncio.to_thread(self._isolate, member)
+
+    def _isolate(self, member: str) -> str:
+        self._processes.isolate(member)
+        return f"clients are answered, {self._silence(member)}"
+
+    async def reconnect(self, member: str) -> str:
+        return await self.resume(member)  # what keeps others from it here are processes that were stopped
 
     async def fail_over(self, lost: str) -> str:
         if self._automatic:
@@ -127,8 +130,8 @@ class LocalMembers:
     def _replace(self, lost: str) -> str:
         """The playbook also looks at the service, of which it may despair although the database works again."""
         try:
-            # One that is cut off goes on for its clients: a person has to say that it is to be ended all the same.
-            force = self._processes.is_cut_off(lost)
+            # One that is isolated goes on for its clients: a person has to say that it is to be ended all the same.
+            force = self._processes.is_isolated(lost)
             self._playbook.run("failover.yml", status_timeout_seconds=STATUS_SECONDS, force=force)
         except PlaybookFailed as failed:
             try:

@@ -25,7 +25,7 @@ class MemberProcesses:
         self._deployed = deployed
         self._supervisor = supervisor
         self._programs = processes
-        self._cuts: dict[str, _Cut] = {}  # by member
+        self._isolations: dict[str, _Isolation] = {}  # by member
 
     def stop(self, member: str) -> None:
         """The program first: it may run PostgreSQL as no child of its own, and start it again."""
@@ -34,8 +34,8 @@ class MemberProcesses:
 
     def go_on(self, member: str) -> None:
         """Whatever was stopped of it."""
-        if (cut := self._cuts.pop(member, None)) is not None:
-            cut.end()
+        if (isolation := self._isolations.pop(member, None)) is not None:
+            isolation.end()
         _send(self._of(member), signal.SIGCONT)
         if self._programs.is_stopped(member):
             self._programs.signal(member, "CONT")
@@ -71,14 +71,14 @@ class MemberProcesses:
         _send(senders, signal.SIGSTOP)
         return len(senders)
 
-    def cut_off(self, member: str) -> None:
+    def isolate(self, member: str) -> None:
         """What sends to replicas stops, and the program where it is not PostgreSQL itself: it decides nothing more."""
         pid = self._supervisor.program(member).pid
         _send([each for each in map(psutil.Process, [pid] if pid else []) if each.name() != SERVER], signal.SIGSTOP)
-        self._cuts[member] = _Cut(lambda: self.stop_senders(member))
+        self._isolations[member] = _Isolation(lambda: self.stop_senders(member))
 
-    def is_cut_off(self, member: str) -> bool:
-        return member in self._cuts
+    def is_isolated(self, member: str) -> bool:
+        return member in self._isolations
 
     def _of(self, member: str) -> list[psutil.Process]:
         """PostgreSQL's processes work in the data folder, also those whose parent is gone."""
@@ -90,7 +90,7 @@ class MemberProcesses:
         ]
 
 
-class _Cut:
+class _Isolation:
     """Again and again until its end: replicas that get nothing connect anew after their `wal_receiver_timeout`."""
 
     def __init__(self, stop_senders: Callable[[], object]) -> None:

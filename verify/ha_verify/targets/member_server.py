@@ -1,4 +1,7 @@
-"""One member of a replicated database, asked by its own address."""
+"""One member of a replicated database, asked by itself: whatever leads to the primary may lead elsewhere."""
+
+from abc import ABC, abstractmethod
+from typing import Any
 
 from ha_verify.targets.members import Member, Role
 from ha_verify.targets.postgresql import PostgreSQL
@@ -16,17 +19,46 @@ _LOOK = """
 # A message in the WAL, for no one: it needs a commit and its confirmation as any write does, and leaves nothing behind.
 _WRITE = "SELECT pg_logical_emit_message(true, 'ha-verify', 'a write')"
 _TIMELINE = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline"
-# Committed without waiting for anybody, so that there is something to be sent.
-_UNSENT = """
-    SET synchronous_commit = local;
-    SELECT pg_logical_emit_message(true, 'ha-verify', 'not sent');
-    SELECT pg_sleep(0.2);
-    SELECT (pg_current_wal_flush_lsn() - max(sent_lsn))::bigint AS bytes FROM pg_stat_replication
-"""
+# Committed without waiting for anybody, so that there is something to be delivered.
+_UNDELIVERED = (
+    "SET synchronous_commit = local",
+    "SELECT set_config('ha_verify.lsn', pg_logical_emit_message(true, 'ha-verify', 'undelivered')::text, false)",
+    "SELECT pg_sleep(0.3)",
+    "SELECT (current_setting('ha_verify.lsn')::pg_lsn - max(write_lsn))::bigint AS bytes FROM pg_stat_replication",
+)
 
 
-class MemberServer(PostgreSQL):
-    """Blocking, as its base is."""
+class AskedMember(ABC):
+    """Blocking. Subclasses say how it is reached."""
+
+    name: str
+
+    @abstractmethod
+    def ask(self, *statements: str, seconds: float) -> list[dict[str, Any]]:
+        """What the last of them returns; each is a transaction, and all are of one session.
+
+        Raises `psycopg2.Error`, also where it does not answer within so many seconds.
+        """
+
+    def look(self, seconds: float) -> Member:
+        """Raises `psycopg2.Error` where it does not answer in time."""
+        row = self.ask(_LOOK, seconds=seconds)[0]
+        role: Role = "standby" if row["standby"] else "primary"
+        return Member(self.name, role, row["timeline"], row["lsn"], bool(row["follows"]))
+
+    def write(self, seconds: float) -> int:
+        """The timeline on which it was acknowledged. Raises `psycopg2.Error`."""
+        return int(self.ask(_WRITE, _TIMELINE, seconds=seconds)[0]["timeline"])
+
+    def undelivered_bytes(self, seconds: float) -> int | None:
+        """Of what it has just written, what the replica that is furthest ahead does not have; 0 or less where it has
+        all of it. None without any replica. Raises `psycopg2.Error`."""
+        rows = self.ask(*_UNDELIVERED, seconds=seconds)
+        return None if rows[0]["bytes"] is None else int(rows[0]["bytes"])
+
+
+class MemberServer(AskedMember, PostgreSQL):
+    """By an address of its own."""
 
     def __init__(self, name: str, dsn: str) -> None:
         super().__init__()
@@ -36,20 +68,8 @@ class MemberServer(PostgreSQL):
     def superuser_dsn(self) -> str:
         return self._dsn
 
-    def look(self, seconds: float) -> Member:
-        """Raises `psycopg2.Error` where it does not answer in time."""
-        row = self.sql(_LOOK, seconds=seconds)[0]
-        role: Role = "standby" if row["standby"] else "primary"
-        return Member(self.name, role, row["timeline"], row["lsn"], bool(row["follows"]))
-
-    def write(self, seconds: float) -> int:
-        """The timeline on which it was acknowledged. Raises `psycopg2.Error`."""
+    def ask(self, *statements: str, seconds: float) -> list[dict[str, Any]]:
         with self._session(seconds) as cursor:
-            cursor.execute(_WRITE)
-            cursor.execute(_TIMELINE)
-            return int(cursor.fetchone()["timeline"])
-
-    def unsent_bytes(self, seconds: float) -> int | None:
-        """What it has written and not sent to the replica that is furthest ahead; None without any replica."""
-        rows = self.sql(_UNSENT, seconds=seconds)
-        return None if rows[0]["bytes"] is None else int(rows[0]["bytes"])
+            for statement in statements:
+                cursor.execute(statement)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []

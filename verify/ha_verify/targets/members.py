@@ -48,18 +48,22 @@ class Members(Protocol):
     async def pause(self, member: str) -> str:
         """All its processes stop: connections stay open and say nothing. Returns what was seen of it."""
 
-    async def cut_off(self, member: str) -> str:
-        """It and whatever keeps it up reach nobody else of the database, nor are they reached; its clients stay with
-        it, and others find it, until `resume`. Returns what was seen of it."""
-
     async def resume(self, member: str) -> str:
-        """Lets it go on, or be reached again. Returns what was seen of it: that it is gone where it was ended."""
+        """Lets it go on. Returns what was seen of it: that it is gone where it was ended."""
 
     async def start(self, member: str) -> str:
         """What the return of its machine would do: whatever keeps it up may run it. Returns what was seen of it."""
 
     async def silence(self, member: str) -> str:
         """Its replicas get nothing more of what it writes, although their connections stay. Returns what was seen."""
+
+    async def isolate(self, member: str) -> str:
+        """It and whatever keeps it up reach no other member any more, nor whatever decides who leads, nor are they
+        reached by them; its clients still reach it, on the connections that they have as well. Returns what was seen
+        of it."""
+
+    async def reconnect(self, member: str) -> str:
+        """Ends what `isolate` or `silence` began; nothing is done where nothing is cut. Returns what was seen of it."""
 
     async def fail_over(self, lost: str) -> str:
         """Returns when another member than this lost primary takes writes; in words how that came about.

@@ -20,8 +20,9 @@ Need = Literal[
     "one-way cuts",
     "orchestrator",
     "database members",
-    "member cuts",
+    "networks of members",
     "automatic failover",
+    "spare connections",
 ]
 
 

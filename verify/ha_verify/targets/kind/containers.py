@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 from ha_verify.targets.kind.nodes import Nodes
 from ha_verify.targets.kind.pods import Pod
+from ha_verify.targets.kind.services import Address
 from ha_verify.targets.target import Cut, NotPossible, Signal
-
-Address = tuple[str, int]
 
 CHAINS = {"OUTPUT": "HA-VERIFY-OUT", "INPUT": "HA-VERIFY-IN"}
 EFFECT_SECONDS = 10.0
@@ -28,11 +27,16 @@ _SIGNAL = (
     + """
 pid=$(pid_of "$1"); test -n "$pid" || { echo "container $1 does not run here" >&2; exit 1; }
 case $2 in TERM) who=$pid ;; *) who=$(family "$pid") ;; esac
-kill -s "$2" $who || test "$2" = KILL
-if test "$2" = STOP; then
-  for _ in $(seq 50); do grep -q '^State:.T' "/proc/$pid/status" && exit 0; sleep 0.1; done
-  echo "container $1 was sent SIGSTOP, and yet is $(grep ^State "/proc/$pid/status")" >&2; exit 1
-fi
+kill -s "$2" $who || test "$2" = KILL || test "$2" = STOP
+test "$2" = STOP || exit 0
+# Again until none is left: one may have been forked while the others were told.
+for _ in $(seq 50); do
+  going=$(family "$pid" | sed 's#.*#/proc/&/status#' | xargs grep -Ls '^State:.[TZX]' || true)
+  test -n "$going" || exit 0
+  kill -s STOP $(family "$pid") 2>/dev/null || true
+  sleep 0.1
+done
+echo "container $1 was sent SIGSTOP, and yet: $(grep -hs ^State $going)" >&2; exit 1
 """
 )
 _CUT = (
@@ -63,7 +67,45 @@ nsenter -t "$pid" -n timeout "$4" bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$2" "$3" 2
 case $code in 0) echo open ;; 124) echo frozen ;; *) echo refused ;; esac
 """
 )
-# One container, or all of one namespace on this node. A network that was never cut has no such chains.
+# The first process of a container takes all others with it, those included that were run in it from outside.
+_END = (
+    _PID
+    + """
+pid=$(pid_of "$1")
+for _ in $(seq 100); do
+  test -n "$pid" && test -e "/proc/$pid" || { echo "no process of it is left"; exit 0; }
+  kill -s KILL $(family "$pid") 2>/dev/null || true
+  if grep -qs '^State:.[ZX]' "/proc/$pid/status"; then pid=; continue; fi
+  sleep 0.05
+done
+echo "container $1 was sent SIGKILL, and yet is $(grep ^State "/proc/$pid/status")" >&2; exit 1
+"""
+)
+# What the server on this port sends to these addresses is lost; what they send arrives.
+_SILENCE = (
+    _PID
+    + """
+pid=$(pid_of "$1"); test -n "$pid" || { echo "container $1 does not run here" >&2; exit 1; }
+port=$2; shift 2
+inside() { nsenter -t "$pid" -n iptables -w "$@"; }
+inside -N HA-VERIFY-OUT; inside -N HA-VERIFY-IN
+for to in "$@"; do inside -A HA-VERIFY-OUT -p tcp --sport "$port" -d "$to" -j DROP; done
+inside -I OUTPUT -j HA-VERIFY-OUT; inside -I INPUT -j HA-VERIFY-IN
+"""
+)
+# Nothing passes between it and these addresses, on whatever port and whoever began.
+_ISOLATE = (
+    _PID
+    + """
+pid=$(pid_of "$1"); test -n "$pid" || { echo "container $1 does not run here" >&2; exit 1; }; shift
+inside() { nsenter -t "$pid" -n iptables -w "$@"; }
+inside -N HA-VERIFY-OUT; inside -N HA-VERIFY-IN
+for other in "$@"; do inside -A HA-VERIFY-OUT -d "$other" -j DROP; inside -A HA-VERIFY-IN -s "$other" -j DROP; done
+inside -I OUTPUT -j HA-VERIFY-OUT; inside -I INPUT -j HA-VERIFY-IN
+"""
+)
+# One container, or all of one namespace on this node; names those of which processes were stopped. A network that was
+# never cut has no such chains.
 _MEND = (
     _PID
     + """
@@ -72,6 +114,7 @@ networks=" "
 for id in ${2:-$(ctr -n k8s.io containers ls -q "labels.\\"io.kubernetes.pod.namespace\\"==$1")}; do
   pid=$(awk -v id="$id" '$1 == id { print $2 }' <<<"$tasks"); test -n "$pid" || continue
   stopped=$(family "$pid" | sed 's#.*#/proc/&/status#' | xargs grep -ls '^State:.T' || true)
+  test -z "$stopped" || echo "$id"
   for status in $stopped; do kill -s CONT "$(basename "$(dirname "$status")")" || true; done
   network=$(readlink "/proc/$pid/ns/net"); case $networks in *" $network "*) continue ;; esac
   networks="$networks$network "
@@ -94,10 +137,20 @@ class Containers:
     async def signal(self, pod: Pod, signal: Signal) -> None:
         """To the container's first process, and but for TERM to its children, so that none of them goes on alone.
 
-        Returns when a process that was sent STOP is stopped. Raises `NotPossible` where it does not run.
+        Returns when all that were sent STOP are stopped. Raises `NotPossible` where it does not run.
         """
         self._require_running(pod)
         await self._nodes.script(pod.node, _SIGNAL, pod.container, signal)
+
+    async def end(self, pod: Pod) -> str:
+        """Kills it, and returns when no process of it is left; in words. Nothing happens where it does not run."""
+        return (await self._nodes.script(pod.node, _END, pod.container)).strip()
+
+    async def silence(self, pod: Pod, port: int, others: Sequence[str]) -> None:
+        """Nothing that its server on this port sends to the others arrives, although connections stay."""
+        self._require_running(pod)
+        await self.mend(pod.node, pod)
+        await self._nodes.script(pod.node, _SILENCE, pod.container, str(port), *others)
 
     async def cut_off(self, pod: Pod, how: Cut, addresses: Sequence[Address]) -> str:
         """From these addresses (all as the pod sees them, so before kube-proxy translates them).
@@ -112,15 +165,24 @@ class Containers:
         await self._nodes.script(pod.node, _CUT, pod.container, how, *words)
         return await self._expect(pod, addresses[0], SEEN_AS[how])
 
+    async def isolate(self, pod: Pod, addresses: Sequence[Address]) -> str:
+        """From all that these hosts send, and from all that is sent to them. Returns what a connection to the first was
+        seen to be. Raises `NotPossible` where that is not `frozen`."""
+        self._require_running(pod)
+        await self.mend(pod.node, pod)
+        await self._nodes.script(pod.node, _ISOLATE, pod.container, *dict.fromkeys(host for host, _ in addresses))
+        return await self._expect(pod, addresses[0], "frozen")
+
     async def reconnect(self, pod: Pod, addresses: Sequence[Address]) -> str:
         """Nothing is done where it is connected; returns what a connection was seen to be."""
         await self.mend(pod.node, pod)
         return await self._expect(pod, addresses[0], "open")
 
-    async def mend(self, node: str, pod: Pod | None = None) -> None:
+    async def mend(self, node: str, pod: Pod | None = None) -> list[str]:
         """Lets stopped processes of the pod go on, and takes away what cuts it off; of all pods of our namespace on
-        this node where none is named."""
-        await self._nodes.script(node, _MEND, self._namespace, *([pod.container] if pod else []))
+        this node where none is named. Returns the containers of which processes were stopped."""
+        told = await self._nodes.script(node, _MEND, self._namespace, *([pod.container] if pod else []))
+        return told.split()
 
     async def _expect(self, pod: Pod, address: Address, wanted: str) -> str:
         seen = "nothing"

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import psycopg2.extensions
@@ -22,20 +23,53 @@ STOP_SECONDS = 90.0
 START_AGAIN_SECONDS = 90.0
 
 
-class KindDatabase(PostgreSQL):
+class Database(PostgreSQL, ABC):
+    """What the target wants of it, whether it is one pod or several."""
+
+    service: str  # of the primary
+
+    @abstractmethod
+    async def deployed(self) -> bool: ...
+
+    @abstractmethod
+    async def learn(self) -> None:
+        """Reads how to reach it, once: later the API server may be away. Raises `NotPossible`."""
+
+    @abstractmethod
+    async def act(self, action: Action) -> None:
+        """Of several members it is the primary that is meant, and with `start` and `resume` all of them."""
+
+    @abstractmethod
+    async def node(self) -> str:
+        """Of the primary."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Nothing happens where it runs; returns when all of it answers."""
+
+    def close(self) -> None:
+        """What is kept open to reach it."""
+
+
+class KindDatabase(Database):
     """Asked through its NodePort, on 127.0.0.1. What it holds is lost with its volume, not with its pod."""
+
+    service = NAME
 
     def __init__(self, api: Api, containers: Containers, namespace: str, port: int) -> None:
         super().__init__()
         self._api = api
         self._containers = containers
         self._namespace = namespace
+        self._path = f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{NAME}"
         self._port = port
         self._application: dict[str, str] = {}
         self._superuser: dict[str, str] = {}
 
+    async def deployed(self) -> bool:
+        return await self._api.find(self._path) is not None
+
     async def learn(self) -> None:
-        """Reads how to log in, once: later the API server may be away. Raises `NotPossible`."""
         if self._application:
             return
         dsn = (await self._secret(RELEASE_SECRET))["database_dsn"]
@@ -89,13 +123,12 @@ class KindDatabase(PostgreSQL):
         return (await self._pod()).node
 
     async def start(self) -> None:
-        """Nothing happens where it runs; returns when it answers."""
+        await self.learn()
         await self._scale(1)
 
     async def _scale(self, count: int) -> None:
-        path = f"/apis/apps/v1/namespaces/{self._namespace}/statefulsets/{NAME}"
-        if (await self._api.get(path))["spec"]["replicas"] != count:
-            await self._api.merge(f"{path}/scale", {"spec": {"replicas": count}})
+        if (await self._api.get(self._path))["spec"]["replicas"] != count:
+            await self._api.merge(f"{self._path}/scale", {"spec": {"replicas": count}})
         if count:
             await asyncio.to_thread(self.wait_until_it_answers)
             return

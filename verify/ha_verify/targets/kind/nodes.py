@@ -69,5 +69,9 @@ class Nodes:
         """Runs a shell script on the node, as root in its namespaces."""
         return await self._docker("exec", name, "bash", "-euc", text, "ha-verify", *arguments, seconds=seconds)
 
+    def command(self, name: str, text: str, *arguments: str) -> list[str]:
+        """What runs such a script with our standard input: for programs that stay."""
+        return [str(find("docker")), "exec", "--interactive", name, "bash", "-euc", text, "ha-verify", *arguments]
+
     async def _docker(self, *arguments: str, seconds: float = EXEC_SECONDS) -> str:
         return await run(str(find("docker")), *arguments, seconds=seconds)

@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from ha_verify.targets.kind.api import Api, ApiRefusal
 from ha_verify.targets.kind.control_plane import ControlPlane
-from ha_verify.targets.kind.database import KindDatabase
+from ha_verify.targets.kind.cordons import Cordons
+from ha_verify.targets.kind.database import Database
 from ha_verify.targets.kind.deployment import NAME, Deployment, until
 from ha_verify.targets.kind.nodes import Nodes
 from ha_verify.targets.kind.pods import Pod
 from ha_verify.targets.playbook import Playbook
 from ha_verify.targets.target import NotPossible
 
-CORDONED = "ha-verify/cordoned"
 STATE = "catalog-server-state"
 DRAIN_SECONDS = 180.0
 BACK_SECONDS = 120.0
@@ -31,7 +31,8 @@ class KindOrchestrator:
         nodes: Nodes,
         control_plane: ControlPlane,
         deployment: Deployment,
-        database: KindDatabase,
+        database: Database,
+        cordons: Cordons,
         playbook: Playbook,
         chart_values: Mapping[str, Any],
     ) -> None:
@@ -40,6 +41,7 @@ class KindOrchestrator:
         self._control_plane = control_plane
         self._deployment = deployment
         self._database = database
+        self._cordons = cordons
         self._playbook = playbook
         self._chart_values = chart_values
 
@@ -75,7 +77,7 @@ class KindOrchestrator:
 
     async def drain(self, node: str) -> dict[str, Any]:
         """Only the replicas are asked to go: what else runs on the node is not the deployment's."""
-        await self._cordon(node, True)
+        await self._cordons.close(node)
         evicted: list[str] = []
         waits = 0
         try:
@@ -95,19 +97,13 @@ class KindOrchestrator:
         return {"node": node, "evicted": evicted, "refused_by_the_budget": waits}
 
     async def reopen(self, node: str) -> None:
-        await self._cordon(node, False)
+        await self._cordons.reopen(node)
 
     async def close_all(self) -> None:
         """Every node that takes replicas takes no new ones."""
         for node in await self._nodes.all():
             if node.role == "worker":
-                await self._cordon(node.name, True)
-
-    async def reopen_all(self) -> None:
-        """The nodes that we closed, and no others."""
-        for item in (await self._api.get("/api/v1/nodes"))["items"]:
-            if CORDONED in (item["metadata"].get("annotations") or {}):
-                await self._cordon(item["metadata"]["name"], False)
+                await self._cordons.close(node.name)
 
     async def break_api(self, how: Literal["frozen", "refused"]) -> str:
         return await self._control_plane.break_api(how)
@@ -169,11 +165,6 @@ class KindOrchestrator:
             if error.status != 404:
                 raise
         return True
-
-    async def _cordon(self, node: str, closed: bool) -> None:
-        mark = {CORDONED: "true" if closed else None}
-        document = {"metadata": {"annotations": mark}, "spec": {"unschedulable": closed or None}}
-        await self._api.merge(f"/api/v1/nodes/{node}", document)
 
 
 def is_ready(node: Mapping[str, Any]) -> bool:

@@ -11,11 +11,15 @@ HTTP_PORT = 8080
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod and its main container. `container` is the id that the node's containerd knows; empty before it runs."""
+    """One pod and its main container. `container` is the id that the node's containerd knows.
+
+    What it does not have yet is empty.
+    """
 
     name: str
     uid: str
     node: str
+    ip: str
     container: str
     running: bool
     ready: bool
@@ -50,6 +54,7 @@ def _pod(item: Mapping[str, Any], container: str) -> Pod:
         name=metadata["name"],
         uid=metadata["uid"],
         node=item["spec"].get("nodeName") or "",
+        ip=status.get("podIP") or "",
         container=(main.get("containerID") or "").rpartition("://")[2],
         running="running" in (main.get("state") or {}),
         ready=conditions.get("Ready") == "True",

@@ -9,15 +9,19 @@ from typing import Any, Literal
 
 from ha_verify.targets.kind.api import Api
 from ha_verify.targets.kind.commands import find, run
-from ha_verify.targets.kind.containers import Address, Containers
+from ha_verify.targets.kind.containers import Containers
 from ha_verify.targets.kind.control_plane import ControlPlane
-from ha_verify.targets.kind.database import NAME as DATABASE
-from ha_verify.targets.kind.database import KindDatabase
+from ha_verify.targets.kind.cordons import Cordons
+from ha_verify.targets.kind.database import Database, KindDatabase
 from ha_verify.targets.kind.deployment import Deployment
+from ha_verify.targets.kind.member_pods import MemberPods
+from ha_verify.targets.kind.members import NO_CRASH, KindMembers
 from ha_verify.targets.kind.nodes import Nodes
 from ha_verify.targets.kind.orchestrator import KindOrchestrator
+from ha_verify.targets.kind.replicated import NO_WAY_IN, ReplicatedDatabase
+from ha_verify.targets.kind.services import Address, Services
 from ha_verify.targets.kind.sources import KindSources
-from ha_verify.targets.kind.timing import timing
+from ha_verify.targets.kind.timing import replicated, timing
 from ha_verify.targets.members import Members
 from ha_verify.targets.playbook import PROJECT, Playbook
 from ha_verify.targets.postgresql import Action
@@ -37,18 +41,22 @@ _LACKS: Mapping[Need, str] = {
     "clock": "pods have the clock of their node, and all nodes that of this machine",
     "disk": "the volume of PostgreSQL lies on the disk of this machine, which is not filled",
     "load balancer": "kube-proxy writes rules for the kernel: no process passes requests on that could be restarted",
-    "database members": "the database for trials has one member",
-    "member cuts": "the cut of one member of the database from the others, and not from its clients, is not made here",
-    "automatic failover": "the kubelet decides when the processes of a member run again, and whether it is lost before",
+    "automatic failover": NO_CRASH,
     "cut connections": "a packet filter refuses or drops; it can not accept a connection and end it",
 }
+_ONE_MEMBER: Mapping[Need, str] = {"database members": "the database for trials has one: add -e postgresql_ha=true"}
+_MANY_MEMBERS: Mapping[Need, str] = {"spare connections": NO_WAY_IN}
+
+# What scenarios of the database's members need.
+REPLICATED: Mapping[str, Any] = {"postgresql_ha": True}
 
 
 class KindTarget:
-    """Implements `Target`. `variables` are those of the playbooks: `settings`, ports, `kind_cluster`, `command`."""
+    """Implements `Target`. `variables` are those of the playbooks: `settings`, ports, `kind_cluster`, `command`,
+    `REPLICATED`."""
 
     name = "kind"
-    lacks = _LACKS
+    lacks: Mapping[Need, str] = {**_LACKS, **_ONE_MEMBER}  # unless `variables` ask for more members
 
     def __init__(
         self, state_dir: Path = STATE_DIR, variables: Mapping[str, Any] | None = None, *, inventory: str = "kind"
@@ -60,9 +68,8 @@ class KindTarget:
         self._nodes = Nodes(str(given.get("kind_cluster", "catalog")))
         self._containers = Containers(self._nodes, namespace)
         self._deployment = Deployment(self._api, namespace)
-        self._database = KindDatabase(
-            self._api, self._containers, namespace, int(given.get("kind_postgresql_port", 30432))
-        )
+        self._cordons = Cordons(self._api)
+        self._services = Services(self._api)
         self._control_plane = ControlPlane(self._nodes, self._api)
         self._sources = KindSources(self._api, namespace)
         self._sources_file = state_dir / "verification" / "sources.yaml"
@@ -73,12 +80,24 @@ class KindTarget:
             "settings": {"probes_enabled": True} | dict(given.pop("settings", {})),
         }
         self._playbook = Playbook(inventory, defaults | given, state_dir / "verification" / "playbooks.log")
+        self._member_pods = MemberPods(self._api, namespace)
+        self._members = KindMembers(
+            self._nodes, self._containers, self._cordons, self._services, self._member_pods, self._playbook
+        )
+        self._database: Database
+        if given.get("postgresql_ha"):
+            self.lacks = {**_LACKS, **_MANY_MEMBERS}
+            self._database = ReplicatedDatabase(self._members, self._member_pods, self._containers)
+        else:
+            port = int(given.get("kind_postgresql_port", 30432))
+            self._database = KindDatabase(self._api, self._containers, namespace, port)
         self._orchestrator = KindOrchestrator(
             self._api,
             self._nodes,
             self._control_plane,
             self._deployment,
             self._database,
+            self._cordons,
             self._playbook,
             dict(given.get("chart_values", {})),
         )
@@ -95,7 +114,9 @@ class KindTarget:
 
     @property
     def members(self) -> Members:
-        raise NotPossible(_LACKS["database members"])
+        if "database members" in self.lacks:
+            raise NotPossible(self.lacks["database members"])
+        return self._members
 
     async def up(self, replicas: int = 3) -> None:
         """Raises `PlaybookFailed`, or `NotPossible` where there is no cluster."""
@@ -109,11 +130,14 @@ class KindTarget:
         await self._deployment.rolled_out()
         await self._database.learn()
         self.timing = timing(await self._deployment.settings(), template)
+        if "database members" not in self.lacks:
+            self.timing = replicated(self.timing, await self._member_pods.failover())
         self._versions = await self._ask_versions()
 
     async def down(self) -> None:
         """Deletes the deployment with its data; the cluster stays."""
         await asyncio.to_thread(self._database.give_back_connections)
+        self._database.close()
         await self._sources.remove()
         await asyncio.to_thread(self._playbook.run, "teardown.yml", data=True)
         self._api.close()
@@ -152,7 +176,7 @@ class KindTarget:
         if schema == "half-migrated":
             await self._deployment.execute_aside("catalog-server", "db", "upgrade")
             await self._deployment.execute_aside("catalog-server", "db", "downgrade", "1")
-        await self._orchestrator.reopen_all()
+        await self._cordons.reopen_all()
 
     async def stop_replicas(self) -> None:
         """Their successors wait until a node takes them again: the number of replicas is the release's to decide."""
@@ -230,32 +254,19 @@ class KindTarget:
         await self._orchestrator.mend_api()
         await self._orchestrator.nodes_ready()
         await asyncio.gather(*(self._containers.mend(node.name) for node in nodes))
-        await self._orchestrator.reopen_all()
-        await self._database.learn()
-        await self._database.start()
+        await self._cordons.reopen_all()
+        if await self._database.deployed():  # rather than another one, or none yet
+            await self._database.start()
 
     def versions(self) -> dict[str, str]:
         return self._versions
 
     async def _addresses(self, peer: Peer) -> list[Address]:
-        """Of the Services, as pods have them, and of what is behind them."""
-        namespace = self._deployment.namespace
-        services = {"database": (namespace, DATABASE), "api server": ("default", "kubernetes")}
-        wanted = list(services) if peer == "lease and database" else [peer]
         addresses: list[Address] = []
-        for name in wanted:
-            addresses += await self._service(*services[name])
-        return addresses
-
-    async def _service(self, namespace: str, name: str) -> list[Address]:
-        spec = (await self._api.get(f"/api/v1/namespaces/{namespace}/services/{name}"))["spec"]
-        addresses: list[Address] = []
-        if spec.get("clusterIP") not in (None, "", "None"):
-            addresses += [(spec["clusterIP"], int(port["port"])) for port in spec["ports"]]
-        slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-        for item in (await self._api.get(f"{slices}?labelSelector=kubernetes.io/service-name={name}"))["items"]:
-            for endpoint in item["endpoints"]:
-                addresses += [(endpoint["addresses"][0], int(port["port"])) for port in item["ports"]]
+        if peer in ("database", "lease and database"):
+            addresses += await self._services.addresses(self._deployment.namespace, self._database.service)
+        if peer in ("api server", "lease and database"):
+            addresses += await self._services.api_server()
         return addresses
 
     async def _ask_versions(self) -> dict[str, str]:

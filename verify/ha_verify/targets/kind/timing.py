@@ -1,6 +1,7 @@
 """How long kube-proxy goes on with a replica that does not serve: from the probes of the Deployment."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ha_verify.targets.kind.deployment import CONTAINER
@@ -32,6 +33,19 @@ def timing(settings: Mapping[str, Any], template: Mapping[str, Any]) -> Timing:
         node_noticed=NODE_GRACE_SECONDS + 2 * SPREAD_SECONDS,
         readmitted=period * int(probe.get("successThreshold", 1)) + SPREAD_SECONDS,
         before_stop=_pre_stop_seconds(container),
+    )
+
+
+def replicated(alone: Timing, patroni: Mapping[str, Any]) -> Timing:
+    """With a database whose members Patroni runs, told to do so by `patroni`."""
+    loop_and_retry = float(patroni["loop_wait"]) + float(patroni["retry_timeout"])
+    return replace(
+        alone,
+        # The lock runs out, the others look, one takes it and is promoted. Who wakes looks first, and finds out.
+        database_failover=float(patroni["ttl"]) + float(patroni["loop_wait"]) + loop_and_retry,
+        database_fenced=loop_and_retry,
+        # Every node has to learn where the Service of the primary leads, before a replica can be ready again.
+        readmitted=alone.readmitted + SPREAD_SECONDS,
     )
 
 
