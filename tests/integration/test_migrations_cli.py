@@ -10,7 +10,7 @@ from catalog_server.cli.db import db
 from catalog_server.db import Database
 from catalog_server.migrations import server_head
 from catalog_server.replicas import beat
-from integration.migrations_pooler import Pooler
+from support.pooler import Pooler
 from support.postgres import PostgresServer
 
 

@@ -23,8 +23,8 @@ from catalog_server.migrations.errors import (
     VersionsPending,
 )
 from catalog_server.migrations.versions import VERSIONS
-from integration.migrations_pooler import Pooler
 from integration.migrations_process import version
+from support.pooler import Pooler
 from support.postgres import PostgresServer
 
 FIRST = version(1, "CREATE TABLE things (id integer);", down="DROP TABLE things;")

@@ -54,9 +54,10 @@ def starts_up(history: History) -> Finding:
         if "failed" in event.value:
             violations.append(Violation(f"{replica} did not start: {event.value['failed']}", (event.index,)))
             continue
-        seconds.append(event.value["ready_after_seconds"] - _away_seconds(history, event.seconds))
+        ready_after = event.value["ready_after_seconds"]
+        seconds.append(max(0.0, ready_after - _away_seconds(history, event.seconds)))
         if seconds[-1] > bound:
-            message = f"{replica} was ready after {event.value['ready_after_seconds']:.1f} s, not within {bound:g} s"
+            message = f"{replica} was ready after {ready_after:.1f} s, not within {bound:g} s"
             violations.append(Violation(message, (event.index,)))
     return Finding(
         "starts-up",

@@ -28,7 +28,7 @@ _LEADER = """
     WHERE term.ended_at IS NULL ORDER BY term.epoch DESC LIMIT 1
 """
 # The key is that of every server, old and new: "catalog1". A session that has a transaction id has written; one that
-# migrates and writes is of interest all the more where it does not hold the lock.
+# is there to migrate, or does, and writes is of interest all the more where it does not hold the lock.
 _LOCKS = """
     SELECT activity.pid, activity.application_name AS holder, coalesce(locks.granted, FALSE) AS granted,
         coalesce(extract(epoch FROM clock_timestamp() - locks.waitstart), 0)::double precision AS waited_seconds,
@@ -36,7 +36,8 @@ _LOCKS = """
     FROM pg_stat_activity AS activity LEFT JOIN pg_locks AS locks ON locks.pid = activity.pid
         AND locks.locktype = 'advisory' AND locks.classid = 1667331169 AND locks.objid = 1819240241
     WHERE locks.pid IS NOT NULL
-        OR (starts_with(activity.application_name, 'migrating@') AND activity.backend_xid IS NOT NULL)
+        OR (activity.backend_xid IS NOT NULL AND (starts_with(activity.application_name, 'migrating@')
+            OR activity.application_name = 'catalog-server/migrations'))
     ORDER BY activity.pid
 """
 _TICKS = re.compile(r'^catalog_singleton_ticks_total\{loop="([^"]+)",outcome="(done|failed)"\} (\S+)$', re.MULTILINE)

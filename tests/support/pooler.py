@@ -1,14 +1,17 @@
 """A pooler that lends server sessions to clients, for a transaction or for as long as the client stays.
 
-It speaks as much of the PostgreSQL protocol as that needs: start-up without a password, and simple queries.
+It speaks as much of the PostgreSQL protocol as that needs: start-up, where the client tells the server its password
+past the pooler, and simple queries.
 """
 
+import random
 import socket
 import struct
 import threading
 from collections import deque
 
 _SSL_REQUEST = 80877103
+_ASKED = [struct.pack("!I", code) for code in (3, 5, 10, 11)]  # for a password, or for the next step of SCRAM
 _FIELDS = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
 _UNSUPPORTED = b"E" + struct.pack("!I", 4 + len(_FIELDS)) + _FIELDS
 
@@ -39,15 +42,21 @@ def _read_startup(connection: socket.socket) -> bytes:
 
 
 class Pooler:
-    """Listens on `port` of 127.0.0.1 until `stop`.
+    """Listens on `port` of 127.0.0.1, a free one by default, until `stop`.
 
     `pooling` is "transaction" or "session"; `take` says which idle server session is lent next: the one that
-    was used "last" or the one that was used "first". With `strict` it refuses settings at start-up, as
-    PgBouncer does where it is not told to ignore them.
+    was used "last", the one that was used "first", or "any". With `strict` it refuses settings at start-up, as
+    PgBouncer does where it is not told to ignore them. Raises `OSError` where the port is taken.
     """
 
     def __init__(
-        self, server_port: int, *, pooling: str = "transaction", take: str = "last", strict: bool = False
+        self,
+        server_port: int,
+        *,
+        pooling: str = "transaction",
+        take: str = "last",
+        strict: bool = False,
+        port: int = 0,
     ) -> None:
         self._server_port = server_port
         self._pooling = pooling
@@ -56,7 +65,7 @@ class Pooler:
         self._idle: deque[socket.socket] = deque()
         self._guard = threading.Lock()
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -81,9 +90,7 @@ class Pooler:
             if self._strict and b"options\0" in startup:
                 client.sendall(_UNSUPPORTED)
                 return
-            server, greeting = self._connect(startup)
-            client.sendall(greeting)
-            self._give_back(server)
+            self._give_back(self._connect(startup, client))
             while True:
                 kind, message = _read_message(client)
                 if kind == b"X":
@@ -100,17 +107,23 @@ class Pooler:
             if lent is not None:
                 self._give_back(lent) if self._pooling == "session" else lent.close()
 
-    def _connect(self, startup: bytes) -> tuple[socket.socket, bytes]:
+    def _connect(self, startup: bytes, client: socket.socket) -> socket.socket:
+        """A session that the client has opened, which is anybody's from then on."""
         server = socket.create_connection(("127.0.0.1", self._server_port))
         self._open.append(server)
         server.sendall(startup)
-        greeting = b""
-        while not greeting.endswith(b"Z\x00\x00\x00\x05I"):
-            greeting += _read_message(server)[1]
-        return server, greeting
+        kind = b""
+        while kind != b"Z":
+            kind, message = _read_message(server)
+            client.sendall(message)
+            if kind == b"R" and message[5:9] in _ASKED:
+                server.sendall(_read_message(client)[1])
+        return server
 
     def _lend(self) -> socket.socket:
         with self._guard:
+            if self._take == "any":
+                self._idle.rotate(random.randrange(len(self._idle)))
             return self._idle.pop() if self._take == "last" else self._idle.popleft()
 
     def _give_back(self, server: socket.socket) -> None:
