@@ -116,7 +116,8 @@ for id in ${2:-$(ctr -n k8s.io containers ls -q "labels.\\"io.kubernetes.pod.nam
   stopped=$(family "$pid" | sed 's#.*#/proc/&/status#' | xargs grep -ls '^State:.T' || true)
   test -z "$stopped" || echo "$id"
   for status in $stopped; do kill -s CONT "$(basename "$(dirname "$status")")" || true; done
-  network=$(readlink "/proc/$pid/ns/net"); case $networks in *" $network "*) continue ;; esac
+  network=$(readlink "/proc/$pid/ns/net") || continue  # it ended meanwhile
+  case $networks in *" $network "*) continue ;; esac
   networks="$networks$network "
   nsenter -t "$pid" -n iptables-save -t filter 2>/dev/null | grep -q HA-VERIFY || continue
   nsenter -t "$pid" -n bash -c '
