@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import psycopg2
@@ -42,12 +42,20 @@ class PostgreSQL:
         raise NotImplementedError
 
     def sql(
-        self, query: str, parameters: Sequence[Any] = (), *, seconds: float = SESSION_SECONDS
+        self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, seconds: float = SESSION_SECONDS
     ) -> list[dict[str, Any]]:
         """Raises `psycopg2.Error`, also where there is no answer within so many seconds."""
         with self._session(seconds) as cursor:
             cursor.execute(query, parameters or None)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """A cursor, whose statements are committed together at the end, or not at all. Raises `psycopg2.Error`."""
+        with self._session() as cursor:
+            cursor.execute("BEGIN")
+            yield cursor
+            cursor.execute("COMMIT")
 
     def wait_until_it_answers(self) -> None:
         """Raises `NotPossible` after `RECOVERY_SECONDS`."""

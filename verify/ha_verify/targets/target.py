@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from ha_verify.targets.drill import Drill
 from ha_verify.targets.members import Members
 
 Signal = Literal["KILL", "TERM", "STOP", "CONT"]
@@ -20,6 +21,7 @@ Need = Literal[
     "one-way cuts",
     "orchestrator",
     "database members",
+    "backups",
 ]
 
 
@@ -52,6 +54,8 @@ class Timing:
     database_failover: float | None = None  # from its loss to a successor that takes writes; None: as the person does
     database_fenced: float = 0.0  # one that was succeeded may believe for so long, from when it woke, that it leads
     database_switchover: float = 10.0  # longest that a planned hand-over waits for a replica to have everything
+    database_replaced: float = 300.0  # a person's procedure for a lost primary gives up after so long
+    archive_confirmed: float = 1.0  # so often the archive of WAL confirms what it has on its disk
 
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any], **target: float) -> "Timing":
@@ -133,6 +137,10 @@ class Target(Protocol):
     @property
     def members(self) -> Members:
         """Of the database. Raises `NotPossible` where it has one member only."""
+
+    @property
+    def drill(self) -> Drill:
+        """For disasters. Raises `NotPossible` where there are no backups, or nobody who could fail over."""
 
     @property
     def base_url(self) -> str:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from ha_verify.targets.drill import Drill
 from ha_verify.targets.kind.api import Api
 from ha_verify.targets.kind.commands import find, run
 from ha_verify.targets.kind.containers import Address, Containers
@@ -38,6 +39,7 @@ _LACKS: Mapping[Need, str] = {
     "disk": "the volume of PostgreSQL lies on the disk of this machine, which is not filled",
     "load balancer": "kube-proxy writes rules for the kernel: no process passes requests on that could be restarted",
     "database members": "the database for trials has one member",
+    "backups": "the database for trials has none",
     "cut connections": "a packet filter refuses or drops; it can not accept a connection and end it",
 }
 
@@ -94,6 +96,10 @@ class KindTarget:
     @property
     def members(self) -> Members:
         raise NotPossible(_LACKS["database members"])
+
+    @property
+    def drill(self) -> Drill:
+        raise NotPossible(_LACKS["backups"])
 
     async def up(self, replicas: int = 3) -> None:
         """Raises `PlaybookFailed`, or `NotPossible` where there is no cluster."""
