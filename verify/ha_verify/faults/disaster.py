@@ -77,9 +77,10 @@ class LosePrimaryWithData(Disaster):
     async def heal(self, target: Target) -> dict[str, Any]:
         if not self._lost:
             return {}
+        name, self._lost = self._lost, ""
         script = step("failover-after")
-        await target.drill.follow(script, LOST=self._lost)
-        return {"member": self._lost, "script": script.splitlines()}
+        await target.drill.follow(script, LOST=name)
+        return {"member": name, "script": script.splitlines()}
 
 
 class LoseAllData(Disaster):
