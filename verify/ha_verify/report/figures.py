@@ -283,7 +283,8 @@ def trials_figure(id_: str, trials: Trials) -> Figure:
 
 
 def _reach(trials: Trials, highest: float) -> Spec:
+    lowest = min((trial.quantity for trial in trials.each), default=0.0)
     if not trials.change.log:
-        return {"range": [0, highest * 1.08 or 1]}
-    lowest = min(trial.quantity for trial in trials.each)
+        room = 0.02 if lowest <= 0 else 0.0  # so that the dot of a loss of nothing is whole
+        return {"range": [-room * (highest or 1), highest * 1.08 or 1]}
     return {"type": "log", "range": [math.floor(math.log10(lowest)), math.log10(highest * 1.3)], "dtick": 1}
