@@ -14,7 +14,7 @@ from ha_verify.faults import catalogue as faults
 from ha_verify.faults import disaster
 from ha_verify.faults.disaster import Disaster
 from ha_verify.faults.fault import FaultFailed
-from ha_verify.targets import NotPossible, Rows, Target
+from ha_verify.targets import NotPossible, Rows, Target, Timing
 from ha_verify.targets.playbook import PLAYBOOKS, Playbook, PlaybookFailed
 from unit.verify.test_member_faults import FIRST, SECOND, THIRD, FakeMembers
 
@@ -120,6 +120,14 @@ def test_every_block_of_the_runbook_is_run_by_the_drill() -> None:
     named = re.findall(r"ansible-playbook (\S+)", runbook.RUNBOOK.read_text())
     assert named
     assert all((PLAYBOOKS / name).is_file() for name in named)
+
+
+def test_bounds_are_those_of_the_playbooks() -> None:
+    """The limit of the failover's task, and how often the archive confirms."""
+    (failover,) = re.findall(r"(?m)^ +timeout: (\d+)$", (PLAYBOOKS / "failover.yml").read_text())
+    receiver = (PLAYBOOKS / "roles" / "backup" / "files" / "wal_archive.py").read_text()
+    (confirmed,) = re.findall(r"--status-interval=(\d+)", receiver)
+    assert (float(failover), float(confirmed)) == (Timing().database_replaced, Timing().archive_confirmed)
 
 
 @pytest.mark.parametrize(
