@@ -11,7 +11,6 @@ from ha_verify.scenarios import OF_MEMBERS
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 BUGS = [name for name in bugs.names() if bugs.load(name).scenario in OF_MEMBERS]
-SABOTAGES = [sabotage for sabotage in deployments.ALL if sabotage.scenario in OF_MEMBERS]
 # One worker has them all: to deploy the members takes as long as a run.
 # A server that never finds the new primary is waited for, by the playbooks and by the verification, until both give up.
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("database members")]
@@ -24,7 +23,7 @@ def test_the_scenarios_end_with_every_claim_upheld(replicated_runs: ShortRuns, t
     assert len(verdict.document["histories"]) >= len(OF_MEMBERS)
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)
+@pytest.mark.parametrize("sabotage", deployments.ALL, ids=lambda sabotage: sabotage.name)
 def test_a_sabotaged_deployment_is_found_for_the_right_claim(
     sabotage: deployments.Sabotage, replicated_runs: ShortRuns, tmp_path: Path
 ) -> None:

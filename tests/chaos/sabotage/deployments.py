@@ -41,20 +41,6 @@ ALL = (
         "one-writable-primary",
         edits={"library/postgresql_failover.py": ("        fence(cluster, lost)\n", "        pass\n")},
     ),
-    Sabotage(
-        "archive-without-its-end",
-        "A restore takes whole segments of WAL only, and not the one that the archive was receiving.",
-        "disaster-archive",
-        "rpo",
-        edits={"module_utils/postgresql_recovery.py": (' || cp "{wal}/%f.partial" "%p" 2>/dev/null', "")},
-    ),
-    Sabotage(
-        "moment-ignored",
-        "A restore replays all there is, whatever moment is asked for.",
-        "disaster-moment",
-        "exact-moment",
-        edits={"library/postgresql_restore.py": (' if target_time else ""\n', ' if False else ""\n')},
-    ),
 )
 BY_NAME = {sabotage.name: sabotage for sabotage in ALL}
 
