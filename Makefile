@@ -97,6 +97,10 @@ e2e: $(INSTALLED) ## Test the chart and the playbooks on a kind cluster of their
 verify: $(INSTALLED) ## Deploy, break and judge, into report/index.html: make verify TARGET=kind SCENARIO=kill-leader
 	@PATH="$(BIN):$$PATH" LC_ALL=C.UTF-8 $(BIN)/ha-verify run $(SCENARIO) --target $(TARGET) --report report $(ARGS)
 
+.PHONY: dr-drill
+dr-drill: $(INSTALLED) ## Destroy the database under load, follow the runbook, measure what is lost and for how long
+	@$(MAKE) --no-print-directory verify SCENARIO=dr-drill
+
 .PHONY: load
 load: $(INSTALLED) ## Load the deployment against its objectives: make load SHAPE=steady, ramp, spike or soak
 	@token="$$($(MAKE) --silent token)" && CATALOG_TOKEN="$$token" $(BIN)/python -m load $(SHAPE) $(ARGS)

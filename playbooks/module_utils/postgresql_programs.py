@@ -4,13 +4,13 @@ import os
 import subprocess
 
 
-def run(folder, command, **environment):
+def run(folder, command, *, stdin=subprocess.DEVNULL, **environment):
     """The completed process, in the folder and with its owner's rights; nothing of our environment goes along."""
     return subprocess.run(  # noqa: S603
         [str(word) for word in command],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"} | environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         capture_output=True,
         text=True,
         check=False,

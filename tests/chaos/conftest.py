@@ -70,3 +70,11 @@ def replicated_runs() -> Iterator[ShortRuns]:
     runs = ShortRuns(WORKER + 20)
     yield runs
     runs.destroy()
+
+
+@pytest.fixture(scope="session")
+def backed_up_runs() -> Iterator[ShortRuns]:
+    """Another one, for runs that need backups as well."""
+    runs = ShortRuns(WORKER + 40)
+    yield runs
+    runs.destroy()

@@ -161,8 +161,7 @@ def test_a_lost_region_is_replaced_and_the_loss_is_told_in_numbers(first: Deploy
         kill(first)
     acknowledged = list(writer.acknowledged)
 
-    # The status waits for the end of all jobs, and that of no one has none.
-    output = second.succeed("promote-region.yml", status_timeout_seconds=25)
+    output = second.succeed("promote-region.yml")
     assert "What it committed after that is lost" in output
     assert re.search(r"replica-1 .* leader", output)
 
@@ -181,7 +180,6 @@ def test_a_lost_region_is_replaced_and_the_loss_is_told_in_numbers(first: Deploy
     )
     (ledger,) = rows(second, "SELECT outcome FROM job_attempts WHERE worker_id = 'w'")
     assert ledger == ("rescued",)
-    rows(second, "DELETE FROM jobs WHERE kind = 'of no one'")
     request = urllib.request.Request(f"{second.url}/api/v1/sources/house/refresh", method="POST", headers=authorization)
     with urllib.request.urlopen(request) as response:
         assert response.status == 202, "with a token of the first region"

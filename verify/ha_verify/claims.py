@@ -43,6 +43,10 @@ _ALL = (
     Claim("database-recovers", "Writes are acknowledged again in time when the database changes", ("H4", "H9", "M4")),
     Claim("rejoins", "A member of the database that was away comes back as a replica", ("H4",)),
     Claim("no-restart", "No replica has to be restarted when the database changes", ("C5", "H4")),
+    Claim("rto", "After a disaster who follows the runbook serves again within the objective", ("H8",)),
+    Claim("rpo", "A disaster costs no more acknowledged writes than its method allows", ("H8", "P5")),
+    Claim("one-moment", "What is restored is the database of one moment, and goes on from there", ("P5",)),
+    Claim("exact-moment", "A return to a moment brings back exactly the rows of that moment", ("P5",)),
     Claim("replicas-agree", "All replicas serve the same data at the end", ("C6",)),
 )
 CLAIMS = {claim.key: claim for claim in _ALL}

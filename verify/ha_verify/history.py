@@ -7,6 +7,7 @@ of the processes "nemesis" and "observer", so that one file tells the whole run.
 | process    | f           | type and value                                                                   |
 |------------|-------------|----------------------------------------------------------------------------------|
 | "run"      | run         | info {scenario, trial, seed, target, timing: {...}, versions: {...}, command}     |
+| "run"      | not begun   | info: error, where the deployment was not whole before the run                   |
 | "run"      | phase       | info "load", "faults", "heal", "recover", "final reads"                           |
 | a number   | read        | invoke {path, intended_ns}; ok {status, replica}; fail/info: error                |
 | a number   | write       | invoke {value, intended_ns}; ok {job}                                             |

@@ -146,7 +146,11 @@ def judge(histories: Mapping[str, History]) -> Verdict:
 
 
 def _claims_of(history: History) -> set[str]:
-    return set(history.run.get("claims", CLAIMS)) | {key for key, claim in CLAIMS.items() if claim.safety}
+    """Promises of safety are of a database that goes on, and say nothing of a run that restores an earlier state."""
+    claims = set(history.run.get("claims", CLAIMS))
+    if history.run.get("rewinds"):
+        return claims
+    return claims | {key for key, claim in CLAIMS.items() if claim.safety}
 
 
 def _together(claim: Claim, findings: Mapping[str, Finding]) -> Judged:

@@ -237,9 +237,12 @@ def test_what_is_wrong_is_found_by_the_checker_it_is_meant_for_and_no_other(clai
 
 
 def test_every_checker_has_something_to_find() -> None:
-    """Those of a database's members have it in `test_database_checkers`."""
+    """Those of a database's members have it in `test_database_checkers`, of disasters in `test_disaster_checkers`."""
     assert {claim for claim, _, _ in SPOILS} == set(CLAIMS)
-    assert set(CHECKERS) - set(CLAIMS) == {"one-writable-primary", "database-recovers", "rejoins", "no-restart"}
+    assert set(CHECKERS) - set(CLAIMS) == {
+        *("one-writable-primary", "database-recovers", "rejoins", "no-restart"),
+        *("rto", "rpo", "one-moment", "exact-moment"),
+    }
 
 
 def test_reads_that_fail_after_a_fault_for_longer_than_its_bound_are_found_twice() -> None:

@@ -214,7 +214,7 @@ def test_how_long_no_write_was_acknowledged_is_a_figure_for_each_fault_in_the_re
     (seconds,) = CHECKERS["database-recovers"](history).figures["the fault"]
     assert seconds == pytest.approx(WRITABLE - STRUCK + 0.1)
     trials = trials_of(OUTAGES, judge({"a": history}), {"a": history})
-    assert [(trial.kind, trial.seconds) for trial in trials.each] == [("the fault", seconds)]
+    assert [(trial.kind, trial.quantity) for trial in trials.each] == [("the fault", seconds)]
 
 
 @pytest.mark.parametrize(("seconds", "failed"), [(4.1, set()), (3.9, {"database-recovers"})])

@@ -116,3 +116,9 @@ async def test_none_is_left_of_a_container_that_was_ended(first: psutil.Popen, n
 async def test_a_container_that_does_not_run_is_not_told_to_be_stopped(first: psutil.Popen, node: Containers) -> None:
     with pytest.raises(NotPossible, match="a does not run"):
         await node.signal(pod(running=False), "STOP")
+
+
+async def test_a_container_that_ends_while_it_is_mended_is_passed_over(first: psutil.Popen, node: Containers) -> None:
+    first.kill()
+    first.wait()
+    assert await node.mend("worker", pod()) == []

@@ -10,7 +10,7 @@ from ha_verify.claims import CLAIMS
 from ha_verify.cli import main
 from ha_verify.cli.list import pages
 from ha_verify.cli.run import make_target
-from ha_verify.scenarios import ACCEPTANCE, OF_MEMBERS, SCENARIOS, Options
+from ha_verify.scenarios import ACCEPTANCE, DRILL, OF_DISASTERS, OF_MEMBERS, SCENARIOS, Options, chosen
 from ha_verify.scenarios.session import needs, plan
 from ha_verify.targets import Timing
 
@@ -20,7 +20,7 @@ PAGES = Path(__file__).parents[3] / "docs" / "scenarios"
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["kill-leaders"], "there is no scenario 'kill-leaders'; choose from: all, scale-out"),
+        (["kill-leaders"], "there is no scenario 'kill-leaders'; choose from: all, dr-drill, scale-out"),
         (["all", "--target", "moon"], "there is no target 'moon'; choose from: local"),
         (["all", "-e", "http_port"], "'http_port' is not key=value, as in -e http_port=19080"),
         (["all", "--trials", "0"], "--trials"),
@@ -137,10 +137,27 @@ def test_replicas_that_choose_a_member_are_not_said_to_be_cut_off() -> None:
     assert plan([SCENARIOS["partition"]], Options(Timing(), lacks=tuple(lacks)), 7) == []
 
 
-def test_the_acceptance_set_and_the_scenarios_of_several_members_try_every_claim() -> None:
-    assert {key for name in (*ACCEPTANCE, *OF_MEMBERS) for key in SCENARIOS[name].claims} == set(CLAIMS)
+def test_what_disasters_are_recovered_from_is_deployed_for_those_who_need_it() -> None:
+    scenarios = chosen([DRILL])
+    assert tuple(scenario.name for scenario in scenarios) == OF_DISASTERS
+    assert needs(scenarios) == {"database members", "backups"}
+    lacks = tuple(make_target("local", [], needs(scenarios)).lacks)
+    assert {run.scenario.name for run in plan(scenarios, Options(Timing(), lacks=lacks), 7)} == set(OF_DISASTERS)
+    without = tuple(make_target("local", ["postgresql_backups=false"], needs(scenarios)).lacks)
+    assert plan(scenarios, Options(Timing(), lacks=without), 7) == []
+
+
+def test_every_disaster_is_told_by_a_run_of_its_own() -> None:
+    runs = plan(chosen([DRILL]), Options(Timing(), trials=2), 7)
+    assert [len(run.experiment.injections) for run in runs] == [1] * 2 * len(OF_DISASTERS)
+    assert {run.scenario.name for run in runs if not run.experiment.rewinds} == {"disaster-failover"}
+
+
+def test_the_acceptance_set_and_the_scenarios_of_members_and_disasters_try_every_claim() -> None:
+    assert {key for name in (*ACCEPTANCE, *OF_MEMBERS, *OF_DISASTERS) for key in SCENARIOS[name].claims} == set(CLAIMS)
     assert {key for name in ACCEPTANCE for key in SCENARIOS[name].claims} == set(CLAIMS) - {
-        *("one-writable-primary", "database-recovers", "rejoins", "no-restart")
+        *("one-writable-primary", "database-recovers", "rejoins", "no-restart"),
+        *("rto", "rpo", "one-moment", "exact-moment"),
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from ha_verify.checkers.availability import available, latency, recovers
 from ha_verify.checkers.database import no_restart, one_writable_primary, rejoin, writes_return
+from ha_verify.checkers.disaster import exact_moment, one_moment, rpo, rto
 from ha_verify.checkers.jobs import claims_exclusive, deduplicated, effects_once, finish
 from ha_verify.checkers.leadership import failover, fenced, one_leader
 from ha_verify.checkers.migrations import once, starts_up
@@ -43,6 +44,10 @@ CHECKERS: Mapping[str, Checker] = {
     "database-recovers": writes_return,
     "rejoins": rejoin,
     "no-restart": no_restart,
+    "rto": rto,
+    "rpo": rpo,
+    "one-moment": one_moment,
+    "exact-moment": exact_moment,
     "replicas-agree": agree,
 }
 

@@ -23,6 +23,19 @@
 | load balancer                   | it is back                            | there is only one                         |
 
 What the load balancer notices, and when, is the target's to know: see `Timing`.
+
+A disaster has bounds of its own:
+
+| method   | served again within           | acknowledged writes may be lost of    | why                            |
+|----------|-------------------------------|---------------------------------------|--------------------------------|
+| failover | what `failover.yml` gives     | no time                               | a replica has each             |
+|          | itself, and to connect anew   |                                       |                                |
+| archive  | the objective                 | the time between two confirmations    | WAL is received as it is       |
+|          |                               | of the archive                        | written                        |
+| moment   | the objective                 | no time before the moment             | the archive is completed first |
+| dump     | the objective                 | the age of the dump                   | it has all that was before it  |
+
+The objective is a requirement (H8), not derived: how long a restore takes depends on how much there is to restore.
 """
 
 import math
@@ -35,6 +48,7 @@ from ha_verify.history import History
 from ha_verify.targets import Timing
 
 RECONNECT_SECONDS = 2.0  # replicas ask a database that refuses them about once a second
+RECOVERY_OBJECTIVE_SECONDS = 3600.0  # to serve again after a disaster
 READ_P99_SECONDS = 1.0  # of reads outside of the windows in which they may fail
 
 Anchor = Literal["struck", "effective", "writable", "healed"]
@@ -107,3 +121,15 @@ def succession(fault: Injected, timing: Timing) -> float:
         without_seconds = math.ceil(10 * (fault.writable - fault.struck)) / 10
         return without_seconds + timing.database_deadline + RECONNECT_SECONDS + timing.lease + timing.retry
     return timing.lease + timing.retry
+
+
+def recovery_time(disaster: Injected, timing: Timing) -> float:
+    """Longest time in seconds from a disaster to the first write that is kept, for its method."""
+    if disaster.proof["method"] == "failover":
+        return timing.database_replaced + timing.database_deadline + RECONNECT_SECONDS
+    return RECOVERY_OBJECTIVE_SECONDS
+
+
+def recovery_point(method: str, timing: Timing, *, dump_age: float) -> float:
+    """Of how many seconds before a disaster acknowledged writes may be lost; `dump_age` in seconds, where it is one."""
+    return {"archive": timing.archive_confirmed, "dump": dump_age}.get(method, 0.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ha_verify.claims import CLAIMS
-from ha_verify.scenarios import ACCEPTANCE, OF_MEMBERS, SCENARIOS, Scenario
+from ha_verify.scenarios import ACCEPTANCE, DRILL, OF_DISASTERS, OF_MEMBERS, SCENARIOS, Scenario
 
 
 @click.command("list")
@@ -38,7 +38,11 @@ def pages() -> dict[str, str]:
 def _contents() -> str:
     lines = [f"* [{name}]({name}.md): {_words(scenario)[0]}" for name, scenario in SCENARIOS.items()]
     others = ", ".join(f"`{name}`" for name in OF_MEMBERS)
-    last = f"`ha-verify run all` runs all but `soak` and those that need a database of several members: {others}."
+    disasters = ", ".join(f"`{name}`" for name in OF_DISASTERS)
+    last = (
+        f"`ha-verify run all` runs all but `soak` and those that need a database of several members: {others}. "
+        f"Those of disasters need backups as well; `ha-verify run {DRILL}` runs them: {disasters}."
+    )
     return "# Scenarios\n\n" + "\n".join(lines) + f"\n\n{last}\n"
 
 

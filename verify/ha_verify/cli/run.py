@@ -19,7 +19,7 @@ from ha_verify.scenarios.display import ConsoleDisplay
 from ha_verify.scenarios.session import Session, lacking, needs, plan
 from ha_verify.scenarios.settle import NotInTime
 from ha_verify.targets import Need, NotPossible, Target, kind
-from ha_verify.targets.local import REPLICATED, STATE_DIR, LocalTarget
+from ha_verify.targets.local import BACKED_UP, REPLICATED, STATE_DIR, LocalTarget
 from ha_verify.targets.playbook import PlaybookFailed
 from ha_verify.verdict import EXIT_CODES
 
@@ -69,6 +69,8 @@ def make_target(name: str, variables: Sequence[str], needs: Collection[Need] = (
     volume_mib = values.pop("database_volume_mib", None)
     if "database members" in needs:
         values = {**REPLICATED, **values}
+    if "backups" in needs:
+        values = {**BACKED_UP, **values}
     return LocalTarget(state_dir, values, database_volume_mib=volume_mib)
 
 
@@ -116,7 +118,7 @@ def run(
     variables: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Run scenarios (`all`: the acceptance set) against a target, and judge what they recorded.
+    """Run scenarios (`all`: the acceptance set, `dr-drill`: disasters) against a target, and judge what they recorded.
 
     The exit code is the verdict's: see `ha-verify check`.
     """
@@ -169,7 +171,10 @@ async def _do(target: Target, asked: _Asked, console: Console) -> list[Path]:
             session = Session(target, asked.directory, display, seed=asked.seed, interrupted=interrupted)
             return await session.run(planned)
     finally:
-        await target.heal()
+        try:
+            await target.heal()
+        except (NotPossible, PlaybookFailed) as error:  # of what was recorded there is a verdict all the same
+            console.print(f"not healed: {error}", style="yellow", highlight=False)
         if not asked.keep:
             console.print("taking the deployment down", highlight=False)
             await target.down()

@@ -8,6 +8,7 @@ from ha_verify.faults.api_server import ApiServerOutage, LoseState
 from ha_verify.faults.clock import ShiftClock
 from ha_verify.faults.cold_start import ColdStart
 from ha_verify.faults.database import Database, ExhaustConnections, PauseDatabase, TerminateBackends
+from ha_verify.faults.disaster import DeleteRows, LoseAllData, LosePrimaryWithData
 from ha_verify.faults.disk import FillDisk
 from ha_verify.faults.fault import Fault
 from ha_verify.faults.load_balancer import RestartLoadBalancer
@@ -40,14 +41,17 @@ __all__ = [
     "Database",
     "DeleteLeader",
     "DeleteReplica",
+    "DeleteRows",
     "DeleteWorker",
     "DrainLeadersNode",
     "ExhaustConnections",
     "FillDisk",
     "KillWorker",
     "Kind",
+    "LoseAllData",
     "LoseMigratingPrimary",
     "LosePrimary",
+    "LosePrimaryWithData",
     "LoseReplica",
     "LoseState",
     "PauseDatabase",

@@ -3,6 +3,7 @@
 Every figure draws what another module counted; nothing is computed here but positions.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -242,21 +243,21 @@ def _attempt_words(attempt: Attempt) -> str:
 
 def trials_figure(id_: str, trials: Trials) -> Figure:
     """Every trial a dot, beside the others of its kind; the bound as a line."""
-    kinds = list(reversed(trials.kinds()))
+    kinds, unit = list(reversed(trials.kinds())), trials.change.unit
     dots = [(kinds.index(trial.kind), trial) for trial in trials.each]
     data: list[Spec] = [
         {
             "type": "scatter",
             "mode": "markers",
             "name": "a trial",
-            "x": [trial.seconds for _, trial in dots],
+            "x": [trial.quantity for _, trial in dots],
             "y": [kind + (number % 5 - 2) * 0.09 for number, (kind, _) in enumerate(dots)],
-            "text": [plain(f"{trial.kind}: {trial.seconds:.2f} s, {trial.history}") for _, trial in dots],
+            "text": [plain(f"{trial.kind}: {trial.quantity:.2f} {unit}, {trial.history}") for _, trial in dots],
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {"color": "@ok", "size": 9, "line": {"color": "@paper", "width": 1}},
         }
     ]
-    shapes, highest = [], max((trial.seconds for trial in trials.each), default=0.0)
+    shapes, highest = [], trials.highest()
     for number, kind in enumerate(kinds):
         bound = trials.bounds.get(kind)
         if bound is not None:
@@ -267,7 +268,7 @@ def trials_figure(id_: str, trials: Trials) -> Figure:
         line = {"color": "@fail", "width": 2, "dash": "dash"}
         data.append({"type": "scatter", "mode": "lines", "name": "bound", "x": [None], "y": [None], "line": line})
     layout: Spec = {
-        "xaxis": {"title": {"text": "seconds"}, "range": [0, highest * 1.08 or 1]},
+        "xaxis": {"title": {"text": trials.change.axis}, **_reach(trials, highest)},
         "yaxis": {"tickvals": list(range(len(kinds))), "ticktext": [plain(kind) for kind in kinds]},
         "shapes": shapes,
         "hovermode": "closest",
@@ -276,5 +277,14 @@ def trials_figure(id_: str, trials: Trials) -> Figure:
         "margin": {"l": 170, "r": 16, "t": 40, "b": 44},
     }
     layout["yaxis"] |= {"range": [-0.6, len(kinds) - 0.4], "zeroline": False, "automargin": True}
-    words = f"{trials.words}: {len(dots)} trials of {len(kinds)} kinds of fault, the slowest {trials.slowest():.2f} s."
+    count = f"{len(dots)} trials of {len(kinds)} kinds of fault"
+    words = f"{trials.words}: {count}, at most {trials.highest():.2f} {unit}."
     return Figure(id_, words, max(180, len(kinds) * 56 + 110), {"data": data, "layout": layout})
+
+
+def _reach(trials: Trials, highest: float) -> Spec:
+    lowest = min((trial.quantity for trial in trials.each), default=0.0)
+    if not trials.change.log:
+        room = 0.02 if lowest <= 0 else 0.0  # so that the dot of a loss of nothing is whole
+        return {"range": [-room * (highest or 1), highest * 1.08 or 1]}
+    return {"type": "log", "range": [math.floor(math.log10(lowest)), math.log10(highest * 1.3)], "dtick": 1}

@@ -85,10 +85,10 @@ def _summary(verdict: Verdict, runs: int) -> str:
 def _trials(trials: Trials) -> dict[str, Any]:
     rows = []
     for kind in trials.kinds():
-        seconds = [trial.seconds for trial in trials.each if trial.kind == kind]
-        figures = [min(seconds), median(seconds), max(seconds)]
+        quantities = [trial.quantity for trial in trials.each if trial.kind == kind]
+        figures = [min(quantities), median(quantities), max(quantities)]
         bound = trials.bounds.get(kind)
-        told = [str(len(seconds)), *(f"{figure:.2f}" for figure in figures), "—" if bound is None else f"{bound:g}"]
+        told = [str(len(quantities)), *(f"{figure:.2f}" for figure in figures), "—" if bound is None else f"{bound:g}"]
         rows.append({"kind": kind, "figures": told})
     change = trials.change
     about = f"{change.words}; every trial is a dot" + (
@@ -98,6 +98,7 @@ def _trials(trials: Trials) -> dict[str, Any]:
         "id": change.id,
         "title": change.title,
         "about": about,
+        "unit": change.unit,
         "figure": trials_figure(f"{change.id}-plot", trials),
         "rows": rows,
     }

@@ -12,11 +12,21 @@ Guarantees:
 Non-guarantee: the same seed does not give the same history. What requests meet is up to the machine.
 """
 
-from ha_verify.scenarios.catalogue import ACCEPTANCE, OF_MEMBERS, SCENARIOS, UnknownScenario, chosen
+from ha_verify.scenarios.catalogue import (
+    ACCEPTANCE,
+    DRILL,
+    OF_DISASTERS,
+    OF_MEMBERS,
+    SCENARIOS,
+    UnknownScenario,
+    chosen,
+)
 from ha_verify.scenarios.scenario import Experiment, Injection, Load, Options, Scenario
 
 __all__ = [
     "ACCEPTANCE",
+    "DRILL",
+    "OF_DISASTERS",
     "OF_MEMBERS",
     "SCENARIOS",
     "Experiment",

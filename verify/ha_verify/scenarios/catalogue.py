@@ -7,6 +7,7 @@ from ha_verify.scenarios.clock_jump import ClockJump
 from ha_verify.scenarios.cold_start import ColdStart
 from ha_verify.scenarios.database_failover import DatabaseFailover
 from ha_verify.scenarios.database_outage import DatabaseOutage
+from ha_verify.scenarios.disaster import DisasterArchive, DisasterDump, DisasterFailover, DisasterMoment
 from ha_verify.scenarios.drain import Drain
 from ha_verify.scenarios.failover_during_migration import FailoverDuringMigration
 from ha_verify.scenarios.failover_while_leader_changes import FailoverWhileLeaderChanges
@@ -50,12 +51,21 @@ _OF_MEMBERS: tuple[Scenario, ...] = (
     FailoverWhileLeaderChanges(),
     FailoverDuringMigration(),
 )
-SCENARIOS = {scenario.name: scenario for scenario in (*_ALL, *_OF_MEMBERS)}
+_OF_DISASTERS: tuple[Scenario, ...] = (
+    DisasterFailover(),
+    DisasterArchive(),
+    DisasterMoment(),
+    DisasterDump(),  # the last: it begins another database, with backups of its own
+)
+SCENARIOS = {scenario.name: scenario for scenario in (*_ALL, *_OF_MEMBERS, *_OF_DISASTERS)}
 
 ALL = "all"
 # What `all` means: every claim about a deployment whose database is one server, in minutes.
 ACCEPTANCE = tuple(scenario.name for scenario in _ALL if scenario.name != Soak.name)
 OF_MEMBERS = tuple(scenario.name for scenario in _OF_MEMBERS)  # those of a database with several members
+OF_DISASTERS = tuple(scenario.name for scenario in _OF_DISASTERS)  # those of one that has backups as well
+DRILL = "dr-drill"
+GROUPS = {ALL: ACCEPTANCE, DRILL: OF_DISASTERS}
 
 
 class UnknownScenario(Exception):
@@ -63,11 +73,11 @@ class UnknownScenario(Exception):
 
 
 def chosen(names: Sequence[str]) -> list[Scenario]:
-    """The scenarios of these names, `all` being the acceptance set, each once. Raises `UnknownScenario`."""
+    """The scenarios of these names, or of these groups of them, each once. Raises `UnknownScenario`."""
     wanted: dict[str, Scenario] = {}
     for name in names:
-        if name != ALL and name not in SCENARIOS:
-            raise UnknownScenario(f"there is no scenario {name!r}; choose from: {', '.join([ALL, *SCENARIOS])}")
-        for each in ACCEPTANCE if name == ALL else (name,):
+        if name not in GROUPS and name not in SCENARIOS:
+            raise UnknownScenario(f"there is no scenario {name!r}; choose from: {', '.join([*GROUPS, *SCENARIOS])}")
+        for each in GROUPS.get(name, (name,)):
             wanted[each] = SCENARIOS[each]
     return list(wanted.values())

@@ -73,7 +73,7 @@ class Runner:
                             await self._faults(experiment)
                             await self._pause(experiment.cool_down_seconds)
                 finally:
-                    await target.heal()
+                    await self._heal()
                 self._phase("final reads")
                 observer.report_unstarted()
                 if self._recovered:  # else the jobs had as long already
@@ -102,7 +102,7 @@ class Runner:
             await self._pause(injection.watch_seconds)
             await self._renew()
         self._phase("heal")
-        await self._target.heal()
+        await self._heal()
         self._phase("recover")
         # Who did not recover by itself may still be started by the healing.
         await self._recover((restart_seconds if given_up else recovery_seconds)(self._target))
@@ -118,6 +118,14 @@ class Runner:
 
     async def _recover(self, seconds: float) -> None:
         self._recovered = await self._await("recovery", settled(self._target, self._replicas, seconds))
+
+    async def _heal(self) -> None:
+        """What can not be healed, such as data that were not restored, is on record, and judged by its claims."""
+        try:
+            await self._target.heal()
+        except Exception as error:
+            self._recorder.record("info", RUN, "not in time", {"what": "healing"}, f"{type(error).__name__}: {error}")
+            self._display.note(f"not healed: {error}")
 
     async def _renew(self) -> None:
         try:
@@ -147,7 +155,7 @@ class Runner:
             proof = await fault.heal(self._target)
         except Exception as error:
             self._nemesis("fail", "heal", described, f"{type(error).__name__}: {error}")
-            await self._target.heal()
+            await self._heal()
         else:
             self._nemesis("ok", "heal", described | {"proof": proof})
 

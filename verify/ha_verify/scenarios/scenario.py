@@ -51,6 +51,8 @@ class Experiment:
     faults_seconds: float | None = None  # no fault is injected after this time; None: all are
     load_after_faults: bool = False  # for faults that begin with an outage, or with an empty database
     watch_locks: bool = False
+    # The database goes back to an earlier state: promises of safety, which are of one that goes on, are not claimed.
+    rewinds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

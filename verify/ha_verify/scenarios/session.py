@@ -15,7 +15,7 @@ from ha_verify.faults import Fault, needs_of
 from ha_verify.history import RUN, Recorder
 from ha_verify.scenarios.runner import Display, Runner
 from ha_verify.scenarios.scenario import Experiment, Options, Scenario
-from ha_verify.scenarios.settle import recovery_seconds, settled
+from ha_verify.scenarios.settle import NotInTime, recovery_seconds, settled
 from ha_verify.targets import Need, Target, Timing
 
 
@@ -101,12 +101,15 @@ class Session:
     async def _run(self, planned: Planned) -> Path:
         experiment = planned.experiment
         self._display.begin(f"{planned.scenario.name} {planned.trial}")
-        await self._prepare(experiment.replicas)
         recorder = Recorder(self._directory / planned.file_name)
         try:
             recorder.record("info", RUN, "run", self._description(planned))
+            await self._prepare(experiment.replicas)
             rng = _rng(self._seed, planned.scenario.name, planned.trial)
             await Runner(self._target, recorder, self._display, rng, interrupted=self._interrupted).run(experiment)
+        except NotInTime as error:  # what the run before has left: this one tries nothing, and the verdict says so
+            recorder.record("info", RUN, "not begun", None, str(error))
+            self._display.note(f"not begun: {error}")
         finally:
             recorder.close()
         self._display.end()
@@ -126,6 +129,7 @@ class Session:
             "timing": asdict(self._target.timing),
             "claims": list(planned.scenario.claims),
             "left_out": list(planned.left_out),
+            "rewinds": planned.experiment.rewinds,
             "versions": {
                 "ha-verify": ha_verify.__version__,
                 "python": platform.python_version(),

@@ -79,6 +79,10 @@ class Deployed:
         """Its configuration of a member, or that of the `cluster`."""
         return dict(yaml.safe_load(self.read("config", f"{name}.yml")))
 
+    def backups(self) -> Path:
+        """The folder of the database's backups, dumps and archive."""
+        return Path(json.loads(self.read("config", "backups.json"))["folder"])
+
     def proxy_port(self, name: str) -> int:
         """Where a database proxy listens."""
         return int(_found(r"bind 127\.0\.0\.1:(\d+)", self.read("config", f"{name}.cfg")))

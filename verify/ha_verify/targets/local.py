@@ -12,6 +12,8 @@ import aiohttp
 from ha_verify.targets.clock import Clock
 from ha_verify.targets.database import LocalDatabase
 from ha_verify.targets.deployed import Deployed
+from ha_verify.targets.drill import Drill
+from ha_verify.targets.local_drill import LocalDrill
 from ha_verify.targets.local_members import LocalMembers
 from ha_verify.targets.members import Members
 from ha_verify.targets.playbook import PROJECT, Playbook
@@ -30,6 +32,8 @@ POLL_SECONDS = 0.1
 
 # What scenarios of the database's members need. Replicas know all members and choose: a proxy before one is no cut.
 REPLICATED: Mapping[str, Any] = {"postgresql_members": 3, "database_proxies": False}
+# What a disaster is recovered from.
+BACKED_UP: Mapping[str, Any] = {"postgresql_backups": True}
 
 _LACKS: Mapping[Need, str] = {
     "orchestrator": "supervisord starts replicas again and knows of nothing else: no pods, no nodes, no API",
@@ -41,6 +45,7 @@ _ONE_MEMBER: Mapping[Need, str] = {
 _MANUAL: Mapping[Need, str] = {
     "automatic failover": "postgresql_failover is manual: add -e postgresql_failover=automatic, which needs etcd"
 }
+_NO_BACKUPS: Mapping[Need, str] = {"backups": "postgresql_backups is false: add -e postgresql_backups=true"}
 _MANY_MEMBERS: Mapping[Need, str] = {
     "partitions": "replicas go to the members of the database by themselves, past the proxies that would cut them off",
     "cut connections": "replicas go to the members of the database by themselves, past the proxies",
@@ -60,7 +65,8 @@ class LocalTarget:
     """
 
     name = "local"
-    lacks: Mapping[Need, str] = {**_LACKS, **_ONE_MEMBER, **_MANUAL}  # unless `extra_vars` ask for more members
+    # unless `extra_vars` ask for more
+    lacks: Mapping[Need, str] = {**_LACKS, **_ONE_MEMBER, **_MANUAL, **_NO_BACKUPS}
 
     def __init__(
         self,
@@ -82,8 +88,11 @@ class LocalTarget:
         self._database = LocalDatabase(self._deployed, self._supervisor, self._processes)
         if int(variables.get("postgresql_members", 1)) >= REPLICATED["postgresql_members"]:
             automatic = variables.get("postgresql_failover") == "automatic"
-            self.lacks = {**_LACKS, **_MANY_MEMBERS, **({} if automatic else _MANUAL)}
+            self.lacks = {**_LACKS, **_MANY_MEMBERS, **_NO_BACKUPS, **({} if automatic else _MANUAL)}
+        if variables.get("postgresql_backups"):
+            self.lacks = {need: reason for need, reason in self.lacks.items() if need != "backups"}
         self._members = LocalMembers(self._deployed, self._supervisor, self._processes, self._database, self._playbook)
+        self._drill = LocalDrill(self._deployed, self._members, self._database, self._playbook)
         self._proxies = Proxies(self._deployed, self._supervisor, self._processes)
         self._clock = Clock(self._deployed, self._supervisor)
         self._volume = Volume(self._deployed, database_volume_mib)
@@ -102,6 +111,13 @@ class LocalTarget:
         if "database members" in self.lacks:
             raise NotPossible(self.lacks["database members"])
         return self._members
+
+    @property
+    def drill(self) -> Drill:
+        for need in ("backups", "database members"):
+            if need in self.lacks:
+                raise NotPossible(self.lacks[need])
+        return self._drill
 
     async def up(self, replicas: int = 3) -> None:
         """Raises `PlaybookFailed`."""

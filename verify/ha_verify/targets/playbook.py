@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +35,7 @@ class Playbook:
             raise PlaybookFailed(f"playbooks/{self._inventory} is missing: the checkout is not complete")
         variables = json.dumps(self._variables | overrides)
         command = [str(BIN / "ansible-playbook"), "-i", self._inventory, name, "--extra-vars", variables]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        environment |= {"PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
-        began = time.monotonic()
-        result = subprocess.run(  # noqa: S603 - a command of this project
-            command,
-            cwd=PLAYBOOKS,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        self._note(name, overrides, time.monotonic() - began, result.stdout)
+        result = self._do(command, f"{name} {json.dumps(overrides)}")
         if result.returncode:
             raise PlaybookFailed(
                 f"{name} failed with exit code {result.returncode}:\n{failure(result.stdout)}\n"
@@ -55,10 +44,52 @@ class Playbook:
             )
         return result.stdout
 
-    def _note(self, name: str, overrides: Mapping[str, Any], seconds: float, output: str) -> None:
+    def follow(self, script: str, **settings: str) -> str:
+        """Runs a script of the shell to its end, or to the first command that fails; returns what was printed.
+
+        In it `ansible-playbook` knows the inventory and the variables of this deployment, which a person would have
+        in a file. `settings` are variables of the shell. Raises `PlaybookFailed`.
+        """
+        with tempfile.TemporaryDirectory(prefix="runbook-") as folder:
+            variables = Path(folder) / "variables.json"
+            variables.write_text(json.dumps(self._variables), encoding="utf-8")
+            words = shlex.join([str(BIN / "ansible-playbook"), "-i", self._inventory, "--extra-vars", f"@{variables}"])
+            command = Path(folder) / "ansible-playbook"
+            command.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
+            command.chmod(0o700)
+            result = self._do(["/bin/sh", "-e", "-u", "-c", script], script, path=folder, **settings)
+        if result.returncode:
+            raise PlaybookFailed(
+                f"{script.strip()!r} failed with exit code {result.returncode}:\n{failure(result.stdout)}\n"
+                f"All of it: {self._log}"
+            )
+        return result.stdout
+
+    def _do(
+        self, command: Sequence[str], told: str, *, path: str = "", **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        environment |= {"PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
+        if path:
+            environment["PATH"] = f"{path}:{environment['PATH']}"
+        began = time.monotonic()
+        result = subprocess.run(  # noqa: S603 - a command of this project, or of its runbook
+            command,
+            cwd=PLAYBOOKS,
+            env=environment | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        self._note(told.strip(), time.monotonic() - began, result.stdout)
+        return result
+
+    def _note(self, told: str, seconds: float, output: str) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("a", encoding="utf-8") as log:
-            log.write(f"=== {time.strftime('%F %T')} {name} {json.dumps(overrides)} took {seconds:.1f} s\n{output}\n")
+            log.write(f"=== {time.strftime('%F %T')} {told} took {seconds:.1f} s\n{output}\n")
 
 
 def failure(output: str) -> str:

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import psycopg2
@@ -13,6 +13,8 @@ import psycopg2.extensions
 import psycopg2.extras
 
 from ha_verify.targets.target import NotPossible
+
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 OURS = "ha-verify"  # the application_name of all our sessions: they are no replica's
 CONNECT_SECONDS = 5
@@ -41,13 +43,19 @@ class PostgreSQL:
         """Of the role that the replicas have, by an address that we can reach."""
         raise NotImplementedError
 
-    def sql(
-        self, query: str, parameters: Sequence[Any] = (), *, seconds: float = SESSION_SECONDS
-    ) -> list[dict[str, Any]]:
+    def sql(self, query: str, parameters: Parameters = (), *, seconds: float = SESSION_SECONDS) -> list[dict[str, Any]]:
         """Raises `psycopg2.Error`, also where there is no answer within so many seconds."""
         with self._session(seconds) as cursor:
             cursor.execute(query, parameters or None)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """A cursor, whose statements are committed together at the end, or not at all. Raises `psycopg2.Error`."""
+        with self._session() as cursor:
+            cursor.execute("BEGIN")
+            yield cursor
+            cursor.execute("COMMIT")
 
     def wait_until_it_answers(self) -> None:
         """Raises `NotPossible` after `RECOVERY_SECONDS`."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from ha_verify.targets.drill import Drill
 from ha_verify.targets.members import Members
 
 Signal = Literal["KILL", "TERM", "STOP", "CONT"]
@@ -23,6 +24,7 @@ Need = Literal[
     "networks of members",
     "automatic failover",
     "spare connections",
+    "backups",
 ]
 
 
@@ -56,6 +58,8 @@ class Timing:
     database_fenced: float = 0.0  # one that was succeeded may believe for so long, from when it woke, that it leads
     database_unconfirmed: float = 0.0  # a commit waits for a replica that is lost, until another one may confirm it
     database_switchover: float = 10.0  # longest that a planned hand-over waits for a replica to have everything
+    database_replaced: float = 300.0  # a person's procedure for a lost primary gives up after so long
+    archive_confirmed: float = 1.0  # so often the archive of WAL confirms what it has on its disk
 
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any], **target: float) -> "Timing":
@@ -137,6 +141,10 @@ class Target(Protocol):
     @property
     def members(self) -> Members:
         """Of the database. Raises `NotPossible` where it has one member only."""
+
+    @property
+    def drill(self) -> Drill:
+        """For disasters. Raises `NotPossible` where there are no backups, or nobody who could fail over."""
 
     @property
     def base_url(self) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg2
 
 from ha_verify.targets.member_server import AskedMember
-from ha_verify.targets.postgresql import OURS, STATEMENT_MS
+from ha_verify.targets.postgresql import OURS, STATEMENT_MS, Parameters
 
 ATTEMPT_SECONDS = 1.0  # a member that is away is looked for no more often
 WAY_SECONDS = 2.0  # for the way there and back, beside what PostgreSQL is given
@@ -67,13 +67,13 @@ class Console(AskedMember):
     def ask(self, *statements: str, seconds: float) -> list[dict[str, Any]]:
         return self._ask([(each, ()) for each in statements], seconds, {"dbname": "postgres"})
 
-    def query(self, query: str, parameters: Sequence[Any], *, database: str, seconds: float) -> list[dict[str, Any]]:
+    def query(self, query: str, parameters: Parameters, *, database: str, seconds: float) -> list[dict[str, Any]]:
         """Raises `NotReached` where this member is not the primary."""
         session = {"dbname": database, "target_session_attrs": "primary"}
         return self._ask([(query, parameters)], seconds, session)
 
     def _ask(
-        self, statements: Sequence[tuple[str, Sequence[Any]]], seconds: float, session: dict[str, Any]
+        self, statements: Sequence[tuple[str, Parameters]], seconds: float, session: dict[str, Any]
     ) -> list[dict[str, Any]]:
         line = self._connected()
         question = {"statements": statements, "seconds": seconds, "session": self._session | session}

@@ -1,7 +1,6 @@
 """PostgreSQL of the deployment on kind where it has several members."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
@@ -11,7 +10,7 @@ from ha_verify.targets.kind.containers import Containers
 from ha_verify.targets.kind.database import Database
 from ha_verify.targets.kind.member_pods import NAME, MemberPods
 from ha_verify.targets.kind.members import KindMembers
-from ha_verify.targets.postgresql import SESSION_SECONDS, Action
+from ha_verify.targets.postgresql import SESSION_SECONDS, Action, Parameters
 from ha_verify.targets.target import NotPossible
 
 NO_WAY_IN = "from outside the cluster there is no address of the members: only the superuser is let in, by the socket"
@@ -42,9 +41,7 @@ class ReplicatedDatabase(Database):
         self._members.close()
         self._names = []
 
-    def sql(
-        self, query: str, parameters: Sequence[Any] = (), *, seconds: float = SESSION_SECONDS
-    ) -> list[dict[str, Any]]:
+    def sql(self, query: str, parameters: Parameters = (), *, seconds: float = SESSION_SECONDS) -> list[dict[str, Any]]:
         why = psycopg2.OperationalError("nothing is deployed, or it was not looked at: bring the target up first")
         for name in self._names:
             try:

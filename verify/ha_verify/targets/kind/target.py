@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from ha_verify.targets.drill import Drill
 from ha_verify.targets.kind.api import Api
 from ha_verify.targets.kind.commands import find, run
 from ha_verify.targets.kind.containers import Containers
@@ -42,6 +43,7 @@ _LACKS: Mapping[Need, str] = {
     "disk": "the volume of PostgreSQL lies on the disk of this machine, which is not filled",
     "load balancer": "kube-proxy writes rules for the kernel: no process passes requests on that could be restarted",
     "automatic failover": NO_CRASH,
+    "backups": "they are not taken on Kubernetes by what this project deploys",
     "cut connections": "a packet filter refuses or drops; it can not accept a connection and end it",
 }
 _ONE_MEMBER: Mapping[Need, str] = {"database members": "the database for trials has one: add -e postgresql_ha=true"}
@@ -117,6 +119,10 @@ class KindTarget:
         if "database members" in self.lacks:
             raise NotPossible(self.lacks["database members"])
         return self._members
+
+    @property
+    def drill(self) -> Drill:
+        raise NotPossible(_LACKS["backups"])
 
     async def up(self, replicas: int = 3) -> None:
         """Raises `PlaybookFailed`, or `NotPossible` where there is no cluster."""
