@@ -20,7 +20,6 @@ from ansible.module_utils.postgresql_programs import run
 from tabulate import tabulate
 
 ASIDE = "replaced_by_dump"
-RUNNING = ("running", "starting", "backoff")
 
 
 def main():
@@ -62,11 +61,7 @@ def read(cluster, backups, dump):
 
 def turn_away(cluster):
     """Whether any server ran."""
-    names = sorted(path.stem for path in (cluster.state_dir / "config" / "programs").glob("replica-*.conf"))
-    running = [name for name in names if cluster.programs.state(name) in RUNNING]
-    for name in running:
-        cluster.programs.stop(name, wait=True)
-    return bool(running)
+    return bool([name for name in cluster.servers() if cluster.programs.end(name)])  # all of them, not one
 
 
 def load(cluster, backups, dump):

@@ -74,10 +74,9 @@ def in_place(cluster, backups, target_time):
     backup = choose(records, target_time)
     recovery = Recovery(cluster, backups, "restoring")
     recovery.verify(records, backup)  # before anything is stopped
-    servers = sorted(path.stem for path in (cluster.state_dir / "config" / "programs").glob("replica-*.conf"))
     stopped = []
     try:
-        for name in servers:  # first, so that nobody writes what the restore would not have
+        for name in cluster.servers():  # first, so that nobody writes what the restore would not have
             stop(cluster, name, stopped)
         doubt = complete_archive(cluster)
         # The primary first: it sends all to its replicas and to the archive before it ends.
@@ -101,8 +100,7 @@ def in_place(cluster, backups, target_time):
 
 
 def stop(cluster, name, stopped):
-    if cluster.programs.state(name) in ("running", "starting", "backoff"):
-        cluster.programs.stop(name, wait=True)
+    if cluster.programs.end(name):
         stopped.append(name)
 
 

@@ -174,6 +174,10 @@ class Cluster:
                 return member
         raise Failed(f"member = {name}: there is no such member. Set member to one of {names(self.members)}")
 
+    def servers(self):
+        """Names of the catalog servers beside it, whether they run or not."""
+        return sorted(path.stem for path in (self.state_dir / "config" / "programs").glob("replica-*.conf"))
+
     def leaders(self):
         """Those whose Patroni holds the lock, each in its own words; without automatic failover nobody."""
         return [member for member in self.members if member.patroni and member.patroni.leads()]
@@ -253,6 +257,13 @@ class Programs:
     def stop(self, name, *, wait):
         """In its orderly way. It is not started again, also where it dies on the way."""
         self._call("stopProcess", name, wait)
+
+    def end(self, name):
+        """Waits for its end. Returns whether there was anything to be ended, a program between two starts included."""
+        if self.state(name) not in ("running", "starting", "backoff"):
+            return False
+        self.stop(name, wait=True)
+        return True
 
     def _call(self, method, *arguments):
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")

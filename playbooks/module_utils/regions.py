@@ -97,8 +97,8 @@ class Region:
 
     def running_servers(self):
         """Names of catalog servers that run, or are being started."""
-        names = sorted(path.stem for path in (self.state_dir / "config" / "programs").glob("replica-*.conf"))
-        return [name for name in names if self.cluster.programs.state(name) in ("running", "starting", "stopping")]
+        servers = self.cluster.servers()
+        return [name for name in servers if self.cluster.programs.state(name) in ("running", "starting", "stopping")]
 
     def _application(self):
         return psycopg2.extensions.parse_dsn((self.state_dir / "secrets" / "database_dsn").read_text())
