@@ -100,15 +100,11 @@ class Deployed:
         if not self.fails_over_by_itself:
             return timing
         cluster = self._patroni("cluster")
-        loop_and_retry = float(cluster["loop_wait"]) + float(cluster["retry_timeout"])
-        # The lock runs out, the others look, one takes it and is promoted. Who wakes looks first, and finds out. A
-        # synchronous standby that is frozen counts as one until its connection is given up, and the primary looks.
-        return replace(
-            timing,
-            database_failover=float(cluster["ttl"]) + float(cluster["loop_wait"]) + loop_and_retry,
-            database_fenced=loop_and_retry,
-            database_unconfirmed=_seconds(cluster["postgresql"]["parameters"]["wal_sender_timeout"]) + loop_and_retry,
-        )
+        timing = timing.under_patroni(cluster)
+        # A synchronous standby that is frozen counts as one until its connection is given up, and the primary looks and
+        # finds out, as one that was succeeded does.
+        given_up = _seconds(cluster["postgresql"]["parameters"]["wal_sender_timeout"])
+        return replace(timing, database_unconfirmed=given_up + timing.database_fenced)
 
     def catalog_server(self, *arguments: str) -> str:
         """Runs the server's command line with this deployment's configuration, straight to the database.

@@ -1,7 +1,7 @@
 """The interface of a target."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from ha_verify.targets.drill import Drill
@@ -74,6 +74,16 @@ class Timing:
             drain=settings["drain_seconds"],
             database_deadline=settings["database_deadline_seconds"],
             **target,
+        )
+
+    def under_patroni(self, told: Mapping[str, Any]) -> "Timing":
+        """With a database of members that Patroni runs, told `ttl`, `loop_wait` and `retry_timeout` in seconds."""
+        loop_and_retry = float(told["loop_wait"]) + float(told["retry_timeout"])
+        return replace(
+            self,
+            # The lock runs out, the others look, one takes it and is promoted. Who wakes looks first, and finds out.
+            database_failover=float(told["ttl"]) + float(told["loop_wait"]) + loop_and_retry,
+            database_fenced=loop_and_retry,
         )
 
 

@@ -38,15 +38,8 @@ def timing(settings: Mapping[str, Any], template: Mapping[str, Any]) -> Timing:
 
 def replicated(alone: Timing, patroni: Mapping[str, Any]) -> Timing:
     """With a database whose members Patroni runs, told to do so by `patroni`."""
-    loop_and_retry = float(patroni["loop_wait"]) + float(patroni["retry_timeout"])
-    return replace(
-        alone,
-        # The lock runs out, the others look, one takes it and is promoted. Who wakes looks first, and finds out.
-        database_failover=float(patroni["ttl"]) + float(patroni["loop_wait"]) + loop_and_retry,
-        database_fenced=loop_and_retry,
-        # Every node has to learn where the Service of the primary leads, before a replica can be ready again.
-        readmitted=alone.readmitted + SPREAD_SECONDS,
-    )
+    # Every node has to learn where the Service of the primary leads, before a replica can be ready again.
+    return replace(alone.under_patroni(patroni), readmitted=alone.readmitted + SPREAD_SECONDS)
 
 
 def _pre_stop_seconds(container: Mapping[str, Any]) -> float:
