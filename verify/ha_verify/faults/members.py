@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from ha_verify.faults import seen, victims
 from ha_verify.faults.fault import FaultFailed
+from ha_verify.faults.nodes import break_node
 from ha_verify.targets import Member, Members, Need, Target
 
 Loss = Literal["kill", "crash", "pause", "isolate", "pause its node", "lose its node"]
@@ -110,12 +111,8 @@ class LosePrimary:
 
     async def _strike(self, target: Target, name: str) -> str:
         if self._node is not None:
-            state = await target.orchestrator.break_node(
-                self._node, "pause" if self._how == "pause its node" else "lose"
-            )
-            if state == "running":
-                raise FaultFailed(f"{self._node} runs all the same")
-            return f"{self._node} is {state}"
+            how: Literal["pause", "lose"] = "pause" if self._how == "pause its node" else "lose"
+            return f"{self._node} is {await break_node(target, self._node, how)}"
         members = target.members
         strike = {"kill": members.lose, "crash": members.crash, "pause": members.pause, "isolate": members.isolate}
         return await strike[self._how](name)

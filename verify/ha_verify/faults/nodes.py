@@ -30,9 +30,7 @@ class BreakLeadersNode:
         claims = await victims.claims_of(target, name)
         self._broken = node
         struck_at = time.time()
-        state = await target.orchestrator.break_node(node, self._how)
-        if state == "running":
-            raise FaultFailed(f"{node} runs all the same")
+        state = await break_node(target, node, self._how)
         return {"replica": name, "node": node, "state": state, "claims": claims, "struck_at": struck_at}
 
     async def heal(self, target: Target) -> dict[str, Any]:
@@ -65,6 +63,14 @@ class DrainLeadersNode:
         node, self._closed = self._closed, None
         await target.orchestrator.reopen(node)
         return {"node": node}
+
+
+async def break_node(target: Target, node: str, how: Literal["pause", "lose"]) -> str:
+    """Its state afterwards. Raises `FaultFailed` where it runs all the same."""
+    state = await target.orchestrator.break_node(node, how)
+    if state == "running":
+        raise FaultFailed(f"{node} runs all the same")
+    return state
 
 
 async def _apart_from_the_database(target: Target) -> tuple[str, str]:
