@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from ha_verify.targets.kind.commands import find
+from ha_verify.targets.kind.commands import find, start
 from ha_verify.targets.target import NotPossible
 
 CALL_SECONDS = 5.0
@@ -47,14 +47,7 @@ class Api:
         if not self.kubeconfig.exists():
             raise NotPossible(f"{self.kubeconfig} is missing: make the cluster first (make kind)")
         command = [str(find("kubectl")), "--kubeconfig", str(self.kubeconfig), "proxy", "--port=0"]
-        self._proxy = subprocess.Popen(  # noqa: S603 - a command of this project
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for us: healing needs the proxy
-        )
+        self._proxy = start(command)
         atexit.register(self.close)
         assert self._proxy.stdout is not None
         said = self._proxy.stdout.readline().strip()  # Starting to serve on 127.0.0.1:43211

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ha_verify.targets.playbook import PROJECT
@@ -23,6 +24,18 @@ def find(tool: str) -> Path:
     if found is None:
         raise NotPossible(f"{tool} is neither in {CACHE} nor on the PATH: install it, or run the playbook kind.yml")
     return Path(found)
+
+
+def start(command: Sequence[str], *, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    """A process that stays, whose output is one text to be read. Whoever starts it ends it."""
+    return subprocess.Popen(  # noqa: S603 - a command of this project
+        command,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us: healing needs what it leads to
+    )
 
 
 async def run(

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg2
 
+from ha_verify.targets.kind.commands import start
 from ha_verify.targets.member_server import AskedMember
 from ha_verify.targets.postgresql import OURS, STATEMENT_MS, Parameters
 
@@ -121,14 +122,7 @@ class _Line:
         self._unanswered: dict[int, Future[dict[str, Any]]] = {}
         self._said = ""
         self.ended = False
-        self._agent = subprocess.Popen(  # noqa: S603 - a command of this project
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for us: healing needs the line
-        )
+        self._agent = start(command, stdin=subprocess.PIPE)
         atexit.register(self.close)
         threading.Thread(target=self._listen, daemon=True).start()
 
