@@ -17,9 +17,8 @@ from ha_verify.targets import Need, NotPossible, Target
 
 Method = Literal["failover", "archive", "moment", "dump"]
 
-AGE_SECONDS = (
-    5.0  # of the backup when the disaster strikes: for writes that are in the archive alone, or not in the dump
-)
+# Of the backup when the disaster strikes: for writes that are in the archive alone, or not in the dump.
+AGE_SECONDS = 5.0
 NOTICED_SECONDS = 2.0  # clients go on after the mistaken deletion
 
 

@@ -86,11 +86,14 @@ class LocalTarget:
         self._supervisor = Supervisor(self._deployed.run_dir / "supervisor.sock")
         self._processes = Processes(self._supervisor)
         self._database = LocalDatabase(self._deployed, self._supervisor, self._processes)
-        if int(variables.get("postgresql_members", 1)) >= REPLICATED["postgresql_members"]:
-            automatic = variables.get("postgresql_failover") == "automatic"
-            self.lacks = {**_LACKS, **_MANY_MEMBERS, **_NO_BACKUPS, **({} if automatic else _MANUAL)}
-        if variables.get("postgresql_backups"):
-            self.lacks = {need: reason for need, reason in self.lacks.items() if need != "backups"}
+        several = int(variables.get("postgresql_members", 1)) >= REPLICATED["postgresql_members"]
+        automatic = several and variables.get("postgresql_failover") == "automatic"
+        self.lacks = {
+            **_LACKS,
+            **(_MANY_MEMBERS if several else _ONE_MEMBER),
+            **({} if automatic else _MANUAL),
+            **({} if variables.get("postgresql_backups") else _NO_BACKUPS),
+        }
         self._members = LocalMembers(self._deployed, self._supervisor, self._processes, self._database, self._playbook)
         self._drill = LocalDrill(self._deployed, self._members, self._database, self._playbook)
         self._proxies = Proxies(self._deployed, self._supervisor, self._processes)

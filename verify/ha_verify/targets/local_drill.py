@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from ha_verify.targets.database import LocalDatabase
 from ha_verify.targets.deployed import Deployed
@@ -58,9 +57,8 @@ class LocalDrill:
 
     async def follow(self, script: str, **settings: str) -> str:
         try:
-            return await asyncio.to_thread(self._playbook.follow, script, BACKUPS=str(self._backups()), **settings)
+            return await asyncio.to_thread(
+                self._playbook.follow, script, BACKUPS=str(self._deployed.backups()), **settings
+            )
         except PlaybookFailed as failed:
             raise NotPossible(str(failed)) from failed
-
-    def _backups(self) -> Path:
-        return self._deployed.backups()
