@@ -8,13 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from deploy.deployment import load_module
+from deploy.deployment import load_module, load_module_utils
 
 restore = load_module("postgresql_restore")
+shared = load_module_utils("postgresql_cluster")
 Failed = restore.Failed
 
 
-class Programs:
+class Programs(shared.Programs):
     """A supervisord that notes what it is told."""
 
     def __init__(self, events: list[str], down: set[str]) -> None:
@@ -52,6 +53,7 @@ class Stage:
             state_dir=folder,
             members=members,
             programs=Programs(self.events, self.down),
+            servers=lambda: shared.Cluster.servers(self.cluster),
             primaries=lambda: [member for member in members[1:] if member.data.exists()],
             the_primary=lambda: members[1],
         )

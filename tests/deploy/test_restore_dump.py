@@ -9,10 +9,11 @@ import psycopg2.extensions
 import pytest
 
 from catalog_server.db.deadline import deadline
-from deploy.deployment import load_module
+from deploy.deployment import load_module, load_module_utils
 from support.postgres import BIN, PostgresServer
 
 restore = load_module("postgresql_load_dump")
+shared = load_module_utils("postgresql_cluster")
 Failed = restore.Failed
 
 TABLES = (
@@ -49,8 +50,14 @@ class Stage:
         programs = SimpleNamespace(
             state=lambda name: "stopped" if name == "replica-2" else "running",
             stop=lambda name, *, wait: self.stopped.append(name) if wait else None,
+            end=lambda name: shared.Programs.end(programs, name),
         )
-        self.cluster = SimpleNamespace(state_dir=folder, the_primary=lambda: primary, programs=programs)
+        self.cluster = SimpleNamespace(
+            state_dir=folder,
+            the_primary=lambda: primary,
+            programs=programs,
+            servers=lambda: shared.Cluster.servers(self.cluster),
+        )
         self.backups = SimpleNamespace(bin=BIN, database=self.database, database_role="postgres")
 
     def load(self) -> dict[str, list[object]]:
