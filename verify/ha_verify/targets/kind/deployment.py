@@ -6,10 +6,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from ha_verify.targets.kind import pods
 from ha_verify.targets.kind.api import Api
 from ha_verify.targets.kind.commands import find, run
-from ha_verify.targets.kind.pods import Pod
+from ha_verify.targets.kind.pods import LabelledPods, Pod
 from ha_verify.targets.target import NotPossible
 
 NAME = CONTAINER = "catalog-server"
@@ -19,34 +18,15 @@ POLL_SECONDS = 0.5
 EXEC_SECONDS = 60.0
 
 
-class Deployment:
+class Deployment(LabelledPods):
     """Raises `NotPossible` where the API says no, or something does not happen in time."""
 
     def __init__(self, api: Api, namespace: str) -> None:
-        self._api = api
-        self.namespace = namespace
+        super().__init__(api, namespace, selector=SELECTOR, container=CONTAINER, word="replica")
         self.path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{NAME}"
-
-    def object_path(self, kind: str, name: str) -> str:
-        """Of an object of the core group in our namespace."""
-        return f"/api/v1/namespaces/{self.namespace}/{kind}/{name}"
 
     async def document(self) -> dict[str, Any]:
         return await self._api.get(self.path)
-
-    async def pods(self) -> list[Pod]:
-        """Those that go included."""
-        path = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={SELECTOR}"
-        return pods.parse(await self._api.get(path), CONTAINER)
-
-    async def pod(self, name: str) -> Pod:
-        found = {each.name: each for each in await self.pods() if each.counts}
-        if name not in found:
-            raise NotPossible(f"replica {name!r}: there are {', '.join(found) or 'none'}")
-        return found[name]
-
-    async def delete_pod(self, pod: Pod, *, grace: bool) -> None:
-        await self._api.delete(self.object_path("pods", pod.name), grace_seconds=None if grace else 0)
 
     async def restart(self) -> None:
         """As `kubectl rollout restart` does it; does not wait."""

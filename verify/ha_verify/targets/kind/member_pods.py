@@ -5,25 +5,23 @@ from typing import Any
 
 import yaml
 
-from ha_verify.targets.kind import pods
 from ha_verify.targets.kind.api import Api
 from ha_verify.targets.kind.deployment import NAME as SERVER
 from ha_verify.targets.kind.deployment import until
-from ha_verify.targets.kind.pods import Pod
-from ha_verify.targets.target import NotPossible
+from ha_verify.targets.kind.pods import LabelledPods, Pod
 
 NAME = f"{SERVER}-db"
 CONTAINER = "postgresql"
+SELECTOR = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=member"
 PORT = 5432
 RUN_SECONDS = 180.0  # a volume is bound to its node, an image is there, and the machine has less than a core for each
 
 
-class MemberPods:
+class MemberPods(LabelledPods):
     """Raises `NotPossible` where the API says no, or something does not happen in time."""
 
     def __init__(self, api: Api, namespace: str) -> None:
-        self._api = api
-        self.namespace = namespace
+        super().__init__(api, namespace, selector=SELECTOR, container=CONTAINER, word="member")
         self._set = f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{NAME}"
 
     async def deployed(self) -> bool:
@@ -42,30 +40,14 @@ class MemberPods:
 
     async def failover(self) -> Mapping[str, Any]:
         """What Patroni is told of the cluster: `ttl`, `loop_wait`, `retry_timeout`, all in seconds, and more."""
-        path = f"/api/v1/namespaces/{self.namespace}/configmaps/{NAME}-patroni"
+        path = self.object_path("configmaps", f"{NAME}-patroni")
         return dict(yaml.safe_load((await self._api.get(path))["data"]["patroni.yaml"])["bootstrap"]["dcs"])
-
-    async def all(self) -> list[Pod]:
-        """Those that go included."""
-        selector = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=member"
-        path = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={selector}"
-        return pods.parse(await self._api.get(path), CONTAINER)
-
-    async def pod(self, member: str) -> Pod:
-        found = {each.name: each for each in await self.all() if each.counts}
-        if member not in found:
-            raise NotPossible(f"member {member!r}: there are {', '.join(found) or 'none'}")
-        return found[member]
-
-    async def delete(self, pod: Pod, *, grace: bool) -> None:
-        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod.name}"
-        await self._api.delete(path, grace_seconds=None if grace else 0)
 
     async def running(self, *members: str) -> None:
         """Returns when these pods run."""
 
         async def look() -> str | None:
-            there = {pod.name for pod in await self.all() if pod.counts and pod.running}
+            there = {pod.name for pod in await self.pods() if pod.counts and pod.running}
             missing = [name for name in members if name not in there]
             return f"{', '.join(missing)} do not run" if missing else None
 
@@ -76,7 +58,7 @@ class MemberPods:
         found: list[Pod] = []
 
         async def look() -> str | None:
-            found[:] = [pod for pod in await self.all() if pod.name == former.name and pod.counts]
+            found[:] = [pod for pod in await self.pods() if pod.name == former.name and pod.counts]
             if found and (found[0].uid, found[0].container) != (former.uid, former.container):
                 return None
             return f"{former.name} is told to be as it was"

@@ -54,7 +54,7 @@ class KindMembers:
         if self._consoles:
             return
         names = await self._pods.names()
-        node_of = {pod.name: pod.node for pod in await self._pods.all() if pod.node}
+        node_of = {pod.name: pod.node for pod in await self._pods.pods() if pod.node}
         unknown = [name for name in names if name not in node_of]
         if unknown:
             raise NotPossible(f"{', '.join(unknown)} are on no node: bring the target up first")
@@ -97,7 +97,7 @@ class KindMembers:
         pod = await self._pods.pod(member)
         await self._containers.signal(pod, "STOP")
         await self._cordons.close(pod.node)
-        await self._pods.delete(pod, grace=False)
+        await self._pods.delete_pod(pod, grace=False)
         ended = await self._containers.end(pod)
         successor = await self._pods.replaced(pod)
         if successor.node:
@@ -140,7 +140,7 @@ class KindMembers:
 
     async def _others(self, member: str) -> list[str]:
         """Their addresses."""
-        return [pod.ip for pod in await self._pods.all() if pod.name != member and pod.ip]
+        return [pod.ip for pod in await self._pods.pods() if pod.name != member and pod.ip]
 
     async def silence(self, member: str) -> str:
         others = await self._others(member)

@@ -70,7 +70,7 @@ class ReplicatedDatabase(Database):
         elif action == "pause":
             await self._containers.signal(primary, "STOP")
         elif action == "restart":
-            await self._pods.delete(primary, grace=True)
+            await self._pods.delete_pod(primary, grace=True)
         else:
             await self._containers.end(primary)
             await self._pods.replaced(primary)
@@ -78,7 +78,7 @@ class ReplicatedDatabase(Database):
 
     async def _resume(self) -> None:
         """Those that were stopped, or are kept away."""
-        for pod in await self._pods.all():
+        for pod in await self._pods.pods():
             if pod.running:
                 await self._containers.mend(pod.node, pod)
         for name in await self._members.names():
