@@ -1,5 +1,6 @@
 """Ends a run with what its tasks sum up, such as the table of what runs, and one line about changes."""
 
+from ansible import context
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
@@ -32,7 +33,9 @@ class CallbackModule(CallbackBase):
         if stats.failures or stats.dark:
             return
         changes = sum(stats.changed.values())
-        if changes:
+        if changes and context.CLIARGS.get("check"):
+            self._display.display(f"Not done: {changes} {'step' if changes == 1 else 'steps'} would change something.")
+        elif changes:
             self._display.display(f"Done: {changes} {'step' if changes == 1 else 'steps'} changed something.")
         else:
             self._display.display("Nothing changed: everything already was as described.")

@@ -29,10 +29,14 @@ def main():
         argument_spec={
             "state": {"choices": ["started", "stopped"], "required": True},
             "state_dir": {"type": "path", "required": True},
-        }
+        },
+        supports_check_mode=True,
     )
     state_dir = Path(module.params["state_dir"])
     daemon = running_daemon(state_dir)
+    if module.check_mode:
+        started = module.params["state"] == "started"
+        module.exit_json(changed=daemon is None if started else daemon is not None or bool(leftovers(state_dir)))
     if module.params["state"] == "started":
         if daemon is not None:
             module.exit_json(changed=False, pid=daemon.pid)
@@ -99,9 +103,7 @@ def stop(module, daemon, state_dir):
 
 def end_leftovers(state_dir):
     """Ends programs without a supervisor, gracefully where they let us; returns their names."""
-    url = f"unix://{state_dir}/run/supervisor.sock"
-    # Names are read once: any of the processes may be gone a moment later.
-    left = [process for process in psutil.process_iter(["name"]) if supervisor_of(process) == url]
+    left = leftovers(state_dir)
     for process in left:
         # PostgreSQL waits for its clients on SIGTERM, and ends them on SIGINT.
         send(process, signal.SIGINT if process.info["name"] == "postgres" else signal.SIGTERM)
@@ -110,6 +112,12 @@ def end_leftovers(state_dir):
         send(process, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=10)
     return [process.info["name"] for process in left]
+
+
+def leftovers(state_dir):
+    url = f"unix://{state_dir}/run/supervisor.sock"
+    # Names are read once: any of the processes may be gone a moment later.
+    return [process for process in psutil.process_iter(["name"]) if supervisor_of(process) == url]
 
 
 def supervisor_of(process):

@@ -17,6 +17,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 POLL_SECONDS = 0.1
 LOG_LINES = 12
+ENDED = ("STOPPED", "EXITED", "FATAL")
 
 
 def main():
@@ -26,11 +27,14 @@ def main():
             "socket": {"type": "path", "required": True},
             "ready_url": {"type": "str"},
             "timeout_seconds": {"type": "float", "default": 60},
-        }
+        },
+        supports_check_mode=True,
     )
     name, ready_url = module.params["name"], module.params["ready_url"]
     transport = SupervisorTransport(None, None, f"unix://{module.params['socket']}")
     supervisor = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    if module.check_mode:
+        module.exit_json(changed=would_change(supervisor, name))
     give_up_at = time.monotonic() + module.params["timeout_seconds"]
     try:
         changed, present = converge(supervisor, name)
@@ -60,10 +64,20 @@ def converge(supervisor, name):
     if name in removed:
         return True, False
     known = {program["name"]: program["statename"] for program in supervisor.getAllProcessInfo()}
-    if known.get(name) in ("STOPPED", "EXITED", "FATAL"):
+    if known.get(name) in ENDED:
         supervisor.startProcess(name, False)
         return True, True
     return False, name in known
+
+
+def would_change(supervisor, name):
+    """Of the files as they are: --check writes none, and says of each that it would be changed."""
+    try:
+        differing = {other for names in supervisor.reloadConfig()[0] for other in names}
+        known = {program["name"]: program["statename"] for program in supervisor.getAllProcessInfo()}
+    except (OSError, xmlrpc.client.Error):
+        return True  # no supervisord runs
+    return name in differing or known.get(name) in ENDED
 
 
 def why_not_working(supervisor, name, ready_url):

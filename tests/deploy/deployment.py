@@ -43,10 +43,10 @@ class Deployment:
         }
         self.url = f"http://127.0.0.1:{base}"
 
-    def play(self, playbook: str, **overrides: object) -> subprocess.CompletedProcess[str]:
+    def play(self, playbook: str, *options: str, **overrides: object) -> subprocess.CompletedProcess[str]:
         """Runs a playbook to its end, successful or not; its output is one text."""
         return subprocess.run(
-            [BIN / "ansible-playbook", playbook, "--extra-vars", json.dumps(self.variables | overrides)],
+            [BIN / "ansible-playbook", playbook, *options, "--extra-vars", json.dumps(self.variables | overrides)],
             cwd=PLAYBOOKS,
             env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"},
             stdin=subprocess.DEVNULL,
@@ -56,15 +56,15 @@ class Deployment:
             check=False,
         )
 
-    def succeed(self, playbook: str, **overrides: object) -> str:
+    def succeed(self, playbook: str, *options: str, **overrides: object) -> str:
         """Runs a playbook that must succeed; returns its output."""
-        result = self.play(playbook, **overrides)
+        result = self.play(playbook, *options, **overrides)
         assert result.returncode == 0, result.stdout
         return result.stdout
 
-    def fail(self, playbook: str, **overrides: object) -> str:
+    def fail(self, playbook: str, *options: str, **overrides: object) -> str:
         """Runs a playbook that must be refused; returns its output."""
-        result = self.play(playbook, **overrides)
+        result = self.play(playbook, *options, **overrides)
         assert result.returncode != 0, result.stdout
         return result.stdout
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import psutil
 import pytest
@@ -39,6 +40,11 @@ def has_live_leader(deployment: Deployment, *, other_than: str | None = None) ->
 
 def everybody_is_ready(deployment: Deployment) -> bool:
     return deployment.play("status.yml").returncode == 0
+
+
+def test_check_is_refused_where_there_is_nothing_to_compare_with(deployment: Deployment) -> None:
+    assert "nothing is deployed there" in deployment.fail("deploy.yml", "--check")
+    assert not deployment.state_dir.exists()
 
 
 def test_a_taken_port_is_refused_with_its_number_and_the_variable_to_change(deployment: Deployment) -> None:
@@ -78,6 +84,26 @@ def test_a_second_deploy_changes_nothing_and_says_so(deployment: Deployment) -> 
     output = deployment.succeed("deploy.yml")
     assert changes(output) == 0
     assert output.splitlines()[-1] == "Nothing changed: everything already was as described."
+
+
+def test_check_tells_what_would_change_and_changes_nothing(deployment: Deployment) -> None:
+    def everything() -> tuple[dict[Path, str], str]:
+        files = (path for path in (deployment.state_dir / "config").rglob("*") if path.is_file())
+        pids = " ".join(str(deployment.pid(f"replica-{number}")) for number in (1, 2, 3))
+        return {path: path.read_text() for path in files}, pids
+
+    before = everything()
+    assert changes(deployment.succeed("deploy.yml", "--check")) == 0
+    output = deployment.succeed("deploy.yml", "--check", "--diff", replicas=4, settings={"log_level": "debug"})
+    assert "+log_level: debug" in output
+    assert "[program:replica-4]" in output
+    assert re.fullmatch(r"Not done: \d+ steps would change something\.", output.splitlines()[-1])
+    for name in ("scale.yml", "down.yml", "destroy.yml"):
+        assert changes(deployment.succeed(name, "--check", replicas=2)) > 0
+    assert "nothing was done" in deployment.fail("failover.yml", "--check")
+    assert everything() == before
+    secrets = (deployment.state_dir / "secrets").iterdir()
+    assert not any(path.read_text() in output for path in secrets)
 
 
 def test_secrets_are_readable_by_their_owner_only_and_appear_nowhere_else(deployment: Deployment) -> None:

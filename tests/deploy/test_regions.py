@@ -144,8 +144,8 @@ def test_a_lost_region_is_replaced_and_the_loss_is_told_in_numbers(first: Deploy
         first,
         """INSERT INTO jobs (kind, payload, state, priority, run_at, attempt, max_attempts, claim_token, worker_id,
                              claimed_at, claim_expires_at, created_at)
-           VALUES ('of no one', '{}', 'running', 0, now(), 1, 8, nextval('job_claim_tokens'), 'w', now(),
-                   now() + interval '1 day', now())""",
+           VALUES ('probe', '{"value": "of no one"}', 'running', 0, now(), 1, 8, nextval('job_claim_tokens'), 'w',
+                   now(), now() + interval '1 day', now())""",
     )
     authorization = {"Authorization": f"Bearer {token(first)}"}
     writer = SteadyWriter(first, "INSERT INTO probes VALUES ((%s)::text, now())")
@@ -175,9 +175,11 @@ def test_a_lost_region_is_replaced_and_the_loss_is_told_in_numbers(first: Deploy
     assert told is not None
 
     wait_until(
-        lambda: rows(second, "SELECT state, claim_token FROM jobs WHERE kind = 'of no one'")[0][0] == "available",
-        what="the rescue of a job whose worker is gone",
+        lambda: rows(second, "SELECT 1 FROM jobs WHERE kind = 'probe' AND state = 'completed'"),
+        what="the completion of a job whose first worker is gone",
     )
+    (effect,) = rows(second, "SELECT value FROM probe_effects")
+    assert effect == ("of no one",)
     (ledger,) = rows(second, "SELECT outcome FROM job_attempts WHERE worker_id = 'w'")
     assert ledger == ("rescued",)
     request = urllib.request.Request(f"{second.url}/api/v1/sources/house/refresh", method="POST", headers=authorization)
