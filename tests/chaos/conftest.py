@@ -78,3 +78,9 @@ def backed_up_runs() -> Iterator[ShortRuns]:
     runs = ShortRuns(WORKER + 40)
     yield runs
     runs.destroy()
+
+
+@pytest.fixture
+def bounded_runs() -> ShortRuns:
+    """Another one, for a run that has the database on a volume of its own: without data yet, and not kept."""
+    return ShortRuns(WORKER + 30)

@@ -60,14 +60,22 @@ class ShortRuns:
         }
 
     def run(
-        self, scenario: str, *options: str, report: Path, program: Sequence[str | Path] = PROGRAM, **variables: Any
+        self,
+        scenario: str,
+        *options: str,
+        report: Path,
+        program: Sequence[str | Path] = PROGRAM,
+        keep: bool = True,
+        **variables: Any,
     ) -> Verdict:
         """`options` are further words of the command line, `variables` further ones of the playbooks.
 
-        `program` is another one than `ha-verify`, with the same command line.
+        `program` is another one than `ha-verify`, with the same command line. Without `keep` the deployment is
+        destroyed afterwards.
         """
         pairs = [f"{key}={json.dumps(value)}" for key, value in (self._variables | variables).items()]
-        command = [*program, "run", scenario, "--short", "--keep", "--json", "--seed", str(SEED), *options]
+        command = [*program, "run", scenario, "--short", "--json", "--seed", str(SEED), *options]
+        command += ["--keep"] if keep else []
         command += ["--report", report, *(word for pair in pairs for word in ("-e", pair))]
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         assert done.stdout, done.stderr

@@ -40,7 +40,8 @@ def _contents() -> str:
     others = ", ".join(f"`{name}`" for name in OF_MEMBERS)
     disasters = ", ".join(f"`{name}`" for name in OF_DISASTERS)
     last = (
-        f"`ha-verify run all` runs all but `soak` and those that need a database of several members: {others}. "
+        "`ha-verify run all` runs all but `soak`, `disk-full` and those that need a database of several members: "
+        f"{others}. "
         f"Those of disasters need backups as well; `ha-verify run {DRILL}` runs them: {disasters}."
     )
     return "# Scenarios\n\n" + "\n".join(lines) + f"\n\n{last}\n"

@@ -19,7 +19,7 @@ from ha_verify.scenarios.display import ConsoleDisplay
 from ha_verify.scenarios.session import Session, lacking, needs, plan
 from ha_verify.scenarios.settle import NotInTime
 from ha_verify.targets import Need, NotPossible, Target, kind
-from ha_verify.targets.local import BACKED_UP, REPLICATED, STATE_DIR, LocalTarget
+from ha_verify.targets.local import BACKED_UP, BOUNDED_MIB, REPLICATED, STATE_DIR, LocalTarget
 from ha_verify.targets.playbook import PlaybookFailed
 from ha_verify.verdict import EXIT_CODES
 
@@ -66,7 +66,7 @@ def make_target(name: str, variables: Sequence[str], needs: Collection[Need] = (
             values = {**kind.REPLICATED, **values}
         return kind.KindTarget(Path(values.pop("state_dir", kind.STATE_DIR)).absolute(), values)
     state_dir = Path(values.pop("state_dir", STATE_DIR)).absolute()
-    volume_mib = values.pop("database_volume_mib", None)
+    volume_mib = values.pop("database_volume_mib", BOUNDED_MIB if "disk" in needs else None)
     if "database members" in needs:
         values = {**REPLICATED, **values}
     if "backups" in needs:

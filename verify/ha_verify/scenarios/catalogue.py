@@ -8,6 +8,7 @@ from ha_verify.scenarios.cold_start import ColdStart
 from ha_verify.scenarios.database_failover import DatabaseFailover
 from ha_verify.scenarios.database_outage import DatabaseOutage
 from ha_verify.scenarios.disaster import DisasterArchive, DisasterDump, DisasterFailover, DisasterMoment
+from ha_verify.scenarios.disk_full import DiskFull
 from ha_verify.scenarios.drain import Drain
 from ha_verify.scenarios.failover_during_migration import FailoverDuringMigration
 from ha_verify.scenarios.failover_while_leader_changes import FailoverWhileLeaderChanges
@@ -26,7 +27,7 @@ from ha_verify.scenarios.state_loss import StateLoss
 from ha_verify.scenarios.switchover_under_load import SwitchoverUnderLoad
 from ha_verify.scenarios.upgrade import Upgrade
 
-_ALL: tuple[Scenario, ...] = (
+_ACCEPTANCE: tuple[Scenario, ...] = (
     ScaleOut(),
     KillLeader(),
     RandomKills(),
@@ -41,8 +42,9 @@ _ALL: tuple[Scenario, ...] = (
     StateLoss(),
     ColdStart(),
     ClockJump(),
-    Soak(),
 )
+# Only by name: they take half an hour, or root.
+_BY_NAME: tuple[Scenario, ...] = (Soak(), DiskFull())
 _OF_MEMBERS: tuple[Scenario, ...] = (
     SwitchoverUnderLoad(),
     DatabaseFailover(),
@@ -57,11 +59,11 @@ _OF_DISASTERS: tuple[Scenario, ...] = (
     DisasterMoment(),
     DisasterDump(),  # the last: it begins another database, with backups of its own
 )
-SCENARIOS = {scenario.name: scenario for scenario in (*_ALL, *_OF_MEMBERS, *_OF_DISASTERS)}
+SCENARIOS = {scenario.name: scenario for scenario in (*_ACCEPTANCE, *_BY_NAME, *_OF_MEMBERS, *_OF_DISASTERS)}
 
 ALL = "all"
 # What `all` means: every claim about a deployment whose database is one server, in minutes.
-ACCEPTANCE = tuple(scenario.name for scenario in _ALL if scenario.name != Soak.name)
+ACCEPTANCE = tuple(scenario.name for scenario in _ACCEPTANCE)
 OF_MEMBERS = tuple(scenario.name for scenario in _OF_MEMBERS)  # those of a database with several members
 OF_DISASTERS = tuple(scenario.name for scenario in _OF_DISASTERS)  # those of one that has backups as well
 DRILL = "dr-drill"

@@ -16,7 +16,8 @@ class DatabaseOutage:
     claims = ("recovers", "writes-kept", "effects-once", "jobs-finish", "one-leader", "fenced", "readiness-tells")
 
     def plan(self, options: Options, rng: random.Random) -> list[Experiment]:
-        pause_seconds = options.timing.database_deadline + 3.0
+        # Each replica is asked every second and a half, and has to have been asked when the deadline is over.
+        pause_seconds = options.timing.database_deadline + 5.0
         injections = []
         for _ in range(options.trials):
             injections += [

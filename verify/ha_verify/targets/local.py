@@ -35,6 +35,11 @@ REPLICATED: Mapping[str, Any] = {"postgresql_members": 3, "database_proxies": Fa
 # What a disaster is recovered from.
 BACKED_UP: Mapping[str, Any] = {"postgresql_backups": True}
 
+# A volume that a scenario may fill, which takes root.
+BOUNDED_MIB = 512
+_NO_VOLUME: Mapping[Need, str] = {
+    "disk": "PostgreSQL's data lies on the disk of the whole machine: as root, add -e database_volume_mib=512"
+}
 _LACKS: Mapping[Need, str] = {
     "orchestrator": "supervisord starts replicas again and knows of nothing else: no pods, no nodes, no API",
     "one-way cuts": "the proxies before PostgreSQL pass everything or nothing: one direction needs packet filters",
@@ -66,7 +71,7 @@ class LocalTarget:
 
     name = "local"
     # unless `extra_vars` ask for more
-    lacks: Mapping[Need, str] = {**_LACKS, **_ONE_MEMBER, **_MANUAL, **_NO_BACKUPS}
+    lacks: Mapping[Need, str] = {**_LACKS, **_ONE_MEMBER, **_MANUAL, **_NO_BACKUPS, **_NO_VOLUME}
 
     def __init__(
         self,
@@ -93,6 +98,7 @@ class LocalTarget:
             **(_MANY_MEMBERS if several else _ONE_MEMBER),
             **({} if automatic else _MANUAL),
             **({} if variables.get("postgresql_backups") else _NO_BACKUPS),
+            **({} if database_volume_mib else _NO_VOLUME),
         }
         self._members = LocalMembers(self._deployed, self._supervisor, self._processes, self._database, self._playbook)
         self._drill = LocalDrill(self._deployed, self._members, self._database, self._playbook)
