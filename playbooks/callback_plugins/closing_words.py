@@ -33,12 +33,13 @@ class CallbackModule(CallbackBase):
         if stats.failures or stats.dark:
             return
         changes = sum(stats.changed.values())
-        if changes and context.CLIARGS.get("check"):
-            self._display.display(f"Not done: {changes} {'step' if changes == 1 else 'steps'} would change something.")
-        elif changes:
-            self._display.display(f"Done: {changes} {'step' if changes == 1 else 'steps'} changed something.")
-        else:
+        steps = f"{changes} {'step' if changes == 1 else 'steps'}"
+        if not changes:
             self._display.display("Nothing changed: everything already was as described.")
+        elif context.CLIARGS.get("check"):
+            self._display.display(f"Not done: {steps} would change something.")
+        else:
+            self._display.display(f"Done: {steps} changed something.")
 
     def _remember(self, result):
         if "summary" in result._result:

@@ -63,18 +63,23 @@ def converge(supervisor, name):
         return True, True
     if name in removed:
         return True, False
-    known = {program["name"]: program["statename"] for program in supervisor.getAllProcessInfo()}
+    known = states(supervisor)
     if known.get(name) in ENDED:
         supervisor.startProcess(name, False)
         return True, True
     return False, name in known
 
 
+def states(supervisor):
+    """What supervisord says of each program that it runs or ran."""
+    return {program["name"]: program["statename"] for program in supervisor.getAllProcessInfo()}
+
+
 def would_change(supervisor, name):
     """Of the files as they are: --check writes none, and says of each that it would be changed."""
     try:
         differing = {other for names in supervisor.reloadConfig()[0] for other in names}
-        known = {program["name"]: program["statename"] for program in supervisor.getAllProcessInfo()}
+        known = states(supervisor)
     except (OSError, xmlrpc.client.Error):
         return True  # no supervisord runs
     return name in differing or known.get(name) in ENDED

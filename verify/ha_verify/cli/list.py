@@ -1,12 +1,13 @@
 """`ha-verify list`: what can be run, in a line each or as pages of the documentation."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from ha_verify.claims import CLAIMS
-from ha_verify.scenarios import ACCEPTANCE, DRILL, OF_DISASTERS, OF_MEMBERS, SCENARIOS, Scenario
+from ha_verify.scenarios import ACCEPTANCE, BY_NAME, DRILL, OF_DISASTERS, OF_MEMBERS, SCENARIOS, Scenario
 
 
 @click.command("list")
@@ -37,14 +38,16 @@ def pages() -> dict[str, str]:
 
 def _contents() -> str:
     lines = [f"* [{name}]({name}.md): {_words(scenario)[0]}" for name, scenario in SCENARIOS.items()]
-    others = ", ".join(f"`{name}`" for name in OF_MEMBERS)
-    disasters = ", ".join(f"`{name}`" for name in OF_DISASTERS)
     last = (
-        "`ha-verify run all` runs all but `soak`, `disk-full` and those that need a database of several members: "
-        f"{others}. "
-        f"Those of disasters need backups as well; `ha-verify run {DRILL}` runs them: {disasters}."
+        f"`ha-verify run all` runs all but {_names(BY_NAME)} and those that need a database of several members: "
+        f"{_names(OF_MEMBERS)}. "
+        f"Those of disasters need backups as well; `ha-verify run {DRILL}` runs them: {_names(OF_DISASTERS)}."
     )
     return "# Scenarios\n\n" + "\n".join(lines) + f"\n\n{last}\n"
+
+
+def _names(scenarios: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in scenarios)
 
 
 def _page(scenario: Scenario) -> str:

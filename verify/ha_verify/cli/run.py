@@ -19,8 +19,9 @@ from ha_verify.scenarios.display import ConsoleDisplay
 from ha_verify.scenarios.session import Session, lacking, needs, plan
 from ha_verify.scenarios.settle import NotInTime
 from ha_verify.targets import Need, NotPossible, Target, kind
-from ha_verify.targets.local import BACKED_UP, BOUNDED_MIB, REPLICATED, STATE_DIR, LocalTarget
+from ha_verify.targets.local import BACKED_UP, REPLICATED, STATE_DIR, LocalTarget
 from ha_verify.targets.playbook import PlaybookFailed
+from ha_verify.targets.volume import BOUNDED_MIB
 from ha_verify.verdict import EXIT_CODES
 
 TARGETS = ("local", "kind")

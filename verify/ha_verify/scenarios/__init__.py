@@ -14,6 +14,7 @@ Non-guarantee: the same seed does not give the same history. What requests meet 
 
 from ha_verify.scenarios.catalogue import (
     ACCEPTANCE,
+    BY_NAME,
     DRILL,
     OF_DISASTERS,
     OF_MEMBERS,
@@ -25,6 +26,7 @@ from ha_verify.scenarios.scenario import Experiment, Injection, Load, Options, S
 
 __all__ = [
     "ACCEPTANCE",
+    "BY_NAME",
     "DRILL",
     "OF_DISASTERS",
     "OF_MEMBERS",

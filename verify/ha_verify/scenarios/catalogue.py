@@ -64,6 +64,7 @@ SCENARIOS = {scenario.name: scenario for scenario in (*_ACCEPTANCE, *_BY_NAME, *
 ALL = "all"
 # What `all` means: every claim about a deployment whose database is one server, in minutes.
 ACCEPTANCE = tuple(scenario.name for scenario in _ACCEPTANCE)
+BY_NAME = tuple(scenario.name for scenario in _BY_NAME)
 OF_MEMBERS = tuple(scenario.name for scenario in _OF_MEMBERS)  # those of a database with several members
 OF_DISASTERS = tuple(scenario.name for scenario in _OF_DISASTERS)  # those of one that has backups as well
 DRILL = "dr-drill"

@@ -23,7 +23,7 @@ from ha_verify.targets.proxies import Proxies
 from ha_verify.targets.sources import LocalSources
 from ha_verify.targets.supervisor import Supervisor
 from ha_verify.targets.target import Cut, Need, NotPossible, Orchestrator, Peer, Replica, Signal, Timing
-from ha_verify.targets.volume import Volume
+from ha_verify.targets.volume import UNBOUNDED, Volume
 
 STATE_DIR = PROJECT / ".state" / "verification"
 LOAD_BALANCER = "haproxy"
@@ -35,11 +35,6 @@ REPLICATED: Mapping[str, Any] = {"postgresql_members": 3, "database_proxies": Fa
 # What a disaster is recovered from.
 BACKED_UP: Mapping[str, Any] = {"postgresql_backups": True}
 
-# A volume that a scenario may fill, which takes root.
-BOUNDED_MIB = 512
-_NO_VOLUME: Mapping[Need, str] = {
-    "disk": "PostgreSQL's data lies on the disk of the whole machine: as root, add -e database_volume_mib=512"
-}
 _LACKS: Mapping[Need, str] = {
     "orchestrator": "supervisord starts replicas again and knows of nothing else: no pods, no nodes, no API",
     "one-way cuts": "the proxies before PostgreSQL pass everything or nothing: one direction needs packet filters",
@@ -50,6 +45,7 @@ _ONE_MEMBER: Mapping[Need, str] = {
 _MANUAL: Mapping[Need, str] = {
     "automatic failover": "postgresql_failover is manual: add -e postgresql_failover=automatic, which needs etcd"
 }
+_NO_VOLUME: Mapping[Need, str] = {"disk": UNBOUNDED}
 _NO_BACKUPS: Mapping[Need, str] = {"backups": "postgresql_backups is false: add -e postgresql_backups=true"}
 _MANY_MEMBERS: Mapping[Need, str] = {
     "partitions": "replicas go to the members of the database by themselves, past the proxies that would cut them off",

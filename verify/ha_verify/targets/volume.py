@@ -8,6 +8,11 @@ from pathlib import Path
 from ha_verify.targets.deployed import MARKER, Deployed
 from ha_verify.targets.target import NotPossible
 
+BOUNDED_MIB = 512  # enough for a run, and filled in a moment
+UNBOUNDED = (
+    "PostgreSQL's data lies on the disk of the whole machine, which is not filled: "
+    f"as root, add -e database_volume_mib={BOUNDED_MIB}, which mounts a volume of that size"
+)
 BALLAST = "ballast"
 CHUNK_BYTES = 1 << 20
 
@@ -42,10 +47,7 @@ class Volume:
     def fill(self) -> int:
         """Writes until nothing is free; returns how many bytes were. Raises `NotPossible` without a bounded volume."""
         if not os.path.ismount(self._folder):
-            raise NotPossible(
-                "PostgreSQL's data lies on the disk of the whole machine, which is not filled: "
-                "give the target a database_volume_mib (as root), which mounts a volume of that size"
-            )
+            raise NotPossible(UNBOUNDED)
         written = 0
         with self._ballast.open("ab", buffering=0) as ballast:
             try:
@@ -55,10 +57,6 @@ class Volume:
                 if error.errno != errno.ENOSPC:
                     raise
         return written
-
-    def free_bytes(self) -> int:
-        status = os.statvfs(self._folder)
-        return status.f_bavail * status.f_frsize
 
     def empty(self) -> None:
         self._ballast.unlink(missing_ok=True)
