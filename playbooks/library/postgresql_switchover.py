@@ -133,7 +133,8 @@ def made_synchronous(cluster, old, new):
     """Patroni hands over to a synchronous replica only: meanwhile more of them are, where this one was not."""
 
     def ready():
-        return is_synchronous(View(cluster, old), new) and (new.patroni.status() or {}).get("sync_standby")
+        primary = View(cluster, old)
+        return is_synchronous(primary, new) and new.name in primary.successors
 
     if not old.synchronous_replicas or ready():
         yield

@@ -24,6 +24,18 @@ class Patroni:
             return None
         return status if isinstance(status, dict) else None
 
+    def synchronous(self):
+        """The names of the replicas that may take over, as etcd has it now; nobody where it can not be asked.
+
+        What `status` says of a replica is as old as its last look at etcd, which may have been before a failover.
+        """
+        try:
+            status, cluster = call(f"{self._url}/cluster", timeout_seconds=LOOK_SECONDS)
+        except (OSError, http.client.HTTPException):
+            return frozenset()
+        members = cluster["members"] if status == 200 else []
+        return frozenset(member["name"] for member in members if member["role"] == "sync_standby")
+
     def leads(self):
         status = self.status() or {}
         return (status.get("role"), status.get("state")) == ("primary", "running")

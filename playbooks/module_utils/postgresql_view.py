@@ -30,12 +30,13 @@ class View:
     """One member at one moment. Where it does not answer, `problem` says why, and the rest is None.
 
     `patroni` is what its Patroni says, which there is with automatic failover only; None where that does not answer.
+    `successors` are the replicas that may take over from it, as Patroni knows of a member that takes writes.
     """
 
     def __init__(self, cluster, member):
         self.member = member
         self.standby = self.lsn = self.timeline = self.at_end = None
-        self.followers, self.problem = {}, None
+        self.followers, self.successors, self.problem = {}, frozenset(), None
         self.patroni = member.patroni and member.patroni.status()
         if member.port is None or not member.has_data:
             self.problem = "has no data"
@@ -48,6 +49,8 @@ class View:
                 self.followers = {row["name"]: row for row in cursor.fetchall()}
         except psycopg2.Error as error:
             self.problem = f"{cluster.programs.state(member.name)}: {one_line(error)}"
+        if member.patroni and self.writable:
+            self.successors = member.patroni.synchronous()
 
     @property
     def writable(self):
@@ -74,7 +77,7 @@ def find_problems(views):
     ]
     problems += [problem for view in views if view.member.patroni for problem in _find_problems_of_patroni(view)]
     is_synchronous = any(view.member.patroni and view.member.synchronous_replicas for view in views)
-    if is_synchronous and not any(_may_take_over(view) for view in views):
+    if is_synchronous and not any(view.successors for view in views):
         problems.append("no replica is synchronous, so that nobody may take over from the primary")
     writable = [view for view in views if view.writable]
     if not writable and any(view.member.patroni for view in views):
@@ -104,10 +107,6 @@ def _find_problems_of_patroni(view):
     return problems
 
 
-def _may_take_over(view):
-    return bool((view.patroni or {}).get("sync_standby"))
-
-
 def remedy(view):
     return f"Make it a replica anew: reinit-replica.yml -e member={view.member.name}"
 
@@ -118,16 +117,16 @@ def render(views):
     rows = [[view.member.name, view.member.port, *_describe(view, primary)] for view in views]
     headers = ["database", "port", "role", "state", "timeline", "behind"]
     if any(view.member.patroni for view in views):
-        rows = [[*row, _describe_patroni(view)] for row, view in zip(rows, views, strict=True)]
+        rows = [[*row, _describe_patroni(view, primary)] for row, view in zip(rows, views, strict=True)]
         headers.append("Patroni")
     return tabulate(rows, headers=headers)
 
 
-def _describe_patroni(view):
+def _describe_patroni(view, primary):
     said = view.patroni
     if said is None:
         return "no answer"
-    role = "sync standby" if _may_take_over(view) else said.get("role", "no role")
+    role = "sync standby" if primary and view.member.name in primary.successors else said.get("role", "no role")
     return f"{role}, {said.get('replication_state') or said.get('state', 'no state')}"
 
 

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -70,10 +71,10 @@ def url_of(deployment: Deployment, member: str) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def said_by(deployment: Deployment, member: str) -> dict[str, object]:
-    """What the member's Patroni says of it; nothing where it does not answer."""
+def said_by(deployment: Deployment, member: str, path: str = "patroni") -> dict[str, Any]:
+    """What the member's Patroni says, of the member where not told otherwise; nothing where it does not answer."""
     try:
-        with urllib.request.urlopen(f"{url_of(deployment, member)}/patroni", timeout=1) as answer:
+        with urllib.request.urlopen(f"{url_of(deployment, member)}/{path}", timeout=1) as answer:
             return dict(json.load(answer))
     except urllib.error.HTTPError as error:
         return dict(json.load(error))
@@ -87,7 +88,8 @@ def is_whole(deployment: Deployment) -> bool:
     return (
         sorted(str(each.get("role")) for each in said) == ["primary", "replica", "replica"]
         and sum(each.get("replication_state") == "streaming" for each in said) == 2
-        and any(each.get("sync_standby") for each in said)
+        # Read from etcd now: what a replica says of itself may be from before a failover.
+        and any(each["role"] == "sync_standby" for each in said_by(deployment, NAMES[0], "cluster").get("members", []))
     )
 
 

@@ -105,9 +105,9 @@ class ReplicaProcess:
         """Every line of its log; a line that is not JSON fails the test, as it would a log collector."""
         return [json.loads(line) for line in self.log_path.read_text().splitlines()]
 
-    def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+    def metric(self, name: str, label: str = "") -> float:
+        """The sum of a metric over its labels, or over those series that have `label`, as `name="value"`."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as response:
             lines = response.read().decode().splitlines()
-        values = [float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name]
-        return sum(values)
+        series = [line for line in lines if line.split("{")[0].split(" ")[0] == name and label in line]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in series)
