@@ -3,7 +3,8 @@
 
 In its place: the new data are made, recovered, promoted and looked at beside first; until they are ready nothing of the
 old is touched, and whatever fails, the old is started again. Then the old data folder is kept aside, and the new one is
-given its name. The roles of deploy.yml do the rest, as they would after any change.
+given its name. The roles of deploy.yml do the rest, as they would after any change; to Patroni it is a database that it
+does not know yet.
 
 Invariant: a write that was acknowledged before the members were stopped is in the archive, or the summary says that it
 could not be made sure of.
@@ -27,6 +28,7 @@ from ansible.module_utils.postgresql_backups import (
 from ansible.module_utils.postgresql_checksums import checksums, differences
 from ansible.module_utils.postgresql_cluster import WRITE, Cluster, Failed, one_line
 from ansible.module_utils.postgresql_recovery import Recovery
+from ansible.module_utils.postgresql_stop import stop_members
 from tabulate import tabulate
 
 ARCHIVE_SECONDS = 60
@@ -79,11 +81,8 @@ def in_place(cluster, backups, target_time):
         for name in cluster.servers():  # first, so that nobody writes what the restore would not have
             stop(cluster, name, stopped)
         doubt = complete_archive(cluster)
-        # The primary first: it sends all to its replicas and to the archive before it ends.
-        primaries = cluster.primaries()
-        for member in sorted(cluster.members, key=lambda member: member not in primaries):
-            stop(cluster, member.name, stopped)
-        stop(cluster, RECEIVER, stopped)
+        stop_members(cluster, lambda names: [stop(cluster, name, stopped) for name in names])
+        stop(cluster, RECEIVER, stopped)  # last: it has received what the primary sent until its end
         recovery.build(records, backup, target(target_time))
         recovery.start()
         tables = checksums(recovery.login(backups.database))
@@ -131,6 +130,9 @@ def exchange(cluster, recovery):
 
     Nothing of it runs now. Interrupted, it is finished by another restore: all it needs is in the backups.
     """
+    if cluster.is_automatic:  # who led, who was synchronous and how far they were is of the history that is left
+        cluster.programs.end("etcd")
+        shutil.rmtree(cluster.state_dir / "etcd", ignore_errors=True)
     first, kept = cluster.members[0], []
     for member in cluster.primaries():
         aside = member.data.with_name(f"{member.data.name}.replaced-{now().strftime(ID_FORMAT)}")

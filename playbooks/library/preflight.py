@@ -166,12 +166,7 @@ def failover_problems(variables, etcd):
             "postgresql_failover = automatic: needs etcd, which is neither on the PATH nor in .cache/kubernetes/bin. "
             "Run `make etcd`, which builds it with Go, or as root on Debian: apt-get install etcd-server"
         )
-    # Both hang on a slot of the primary, which Patroni would have to carry over to the next one.
-    if boolean(variables["postgresql_backups"]):
-        problems.append(
-            f"postgresql_backups = {variables['postgresql_backups']}: backups are not possible with "
-            "postgresql_failover = automatic. Set one of the two to its default"
-        )
+    # It hangs on a logical slot of the primary, which Patroni would have to carry over to the next one.
     if variables["postgresql_wal_level"] != "replica":
         problems.append(
             f"postgresql_wal_level = {variables['postgresql_wal_level']}: a second region is not possible with "

@@ -8,6 +8,7 @@ import shutil
 import socket
 
 import psycopg2
+import yaml
 from ansible.module_utils.postgresql_backups import chain
 from ansible.module_utils.postgresql_cluster import HOST, SIGNAL, Failed, wait_until
 from ansible.module_utils.postgresql_programs import hand_over
@@ -16,7 +17,7 @@ RECOVERY_SECONDS = 3600
 
 # The configuration of a member, because a recovery wants limits that are no lower, but none of its replication.
 CONFIGURATION = """\
-include '{config_dir}/postgresql.conf'
+{settings}
 data_directory = '{folder}/data'
 hba_file = '{folder}/pg_hba.conf'
 ident_file = '{folder}/data/pg_ident.conf'
@@ -54,7 +55,7 @@ class Recovery:
         backups.run("pg_combinebackup", f"--output={self.data}", *map(backups.data, chain(records, backup)))
         (self.data / SIGNAL).unlink(missing_ok=True)  # a replica's backup holds its mark, and would never be promoted
         configuration = CONFIGURATION.format(
-            config_dir=self._cluster.state_dir / "config",
+            settings=self._settings(),
             folder=self.folder,
             port=self.port,
             wal=backups.wal,
@@ -67,6 +68,13 @@ class Recovery:
         ):
             path.write_text(text)
             hand_over(path, backups.folder)
+
+    def _settings(self):
+        config_dir = self._cluster.state_dir / "config"
+        if not self._cluster.is_automatic:
+            return f"include '{config_dir}/postgresql.conf'"
+        told = yaml.safe_load((config_dir / "cluster.yml").read_text())["postgresql"]["parameters"]
+        return "\n".join(f"{name} = '{value}'" for name, value in {"listen_addresses": HOST, **told}.items())
 
     def start(self):
         """Recovers until the target, and is promoted. Raises `Failed` with the end of the log where that is not so."""

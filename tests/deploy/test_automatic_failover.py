@@ -8,7 +8,7 @@ import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import psutil
 import psycopg2
 import pytest
 
+from catalog_server.db.deadline import deadline
 from catalog_server.db.errors import DatabaseUnavailable
 from deploy.database import NAMES, SteadyWriter, ask, primary
 from deploy.deployment import PROJECT, Deployment, changes, free_port_range
@@ -24,7 +25,13 @@ from support.postgres import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
-SECRETS = ("patroni_password", "etcd_password", "postgresql_replication_password", "postgresql_superuser_password")
+SECRETS = (
+    "patroni_password",
+    "etcd_password",
+    "postgresql_replication_password",
+    "postgresql_superuser_password",
+    "postgresql_backup_password",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,6 +42,8 @@ def automatic(deployment: Deployment) -> None:
         "drain_seconds": 0,
         "postgresql_members": 3,
         "postgresql_failover": "automatic",
+        "postgresql_backups": True,
+        "postgresql_backup_time": "",
         "http_port": base,
         "haproxy_stats_port": base + 1,
         "replica_port_base": base + 2,
@@ -58,6 +67,17 @@ def processes(deployment: Deployment, member: str) -> list[psutil.Process]:
         for process in psutil.process_iter(["cwd", "cmdline"])
         if process.info["cwd"] == folder or configuration in (process.info["cmdline"] or [])
     ]
+
+
+def command(deployment: Deployment, member: str, *statements: str) -> None:
+    """What only the superuser may do, each by itself."""
+    password = (deployment.state_dir / "secrets" / "postgresql_superuser_password").read_text().strip()
+    port = int(str(deployment.variables["postgresql_port"])) + NAMES.index(member)
+    login = {"host": "127.0.0.1", "port": port, "user": "postgres", "dbname": "postgres", "password": password}
+    with deadline(30), closing(psycopg2.connect(**login)) as connection:
+        connection.autocommit = True
+        for statement in statements:
+            connection.cursor().execute(statement)
 
 
 def send(group: list[psutil.Process], number: signal.Signals) -> None:
@@ -188,6 +208,32 @@ def test_a_switchover_under_a_steady_writer_loses_nothing(deployment: Deployment
     measured = re.findall(rf"{wanted} is the primary now, in place of {lost}\. .* waited (\S+) s", output)
     assert 0 < float(measured[0]) < 20
     assert states(output)[wanted] == ["primary", "takes"]
+
+
+def test_the_next_primary_has_what_the_archive_had_not_received(deployment: Deployment) -> None:
+    lost = primary(deployment)
+    deployment.succeed("backup.yml")
+    deployment.supervisorctl("stop", "wal-archive")
+    ask(deployment, lost, "CREATE TABLE unreceived AS SELECT n FROM generate_series(1, 1000) AS n")
+    for _ in range(6):  # more than is kept for nobody
+        command(deployment, lost, "SELECT pg_logical_emit_message(true, 'test', 'a segment')", "SELECT pg_switch_wal()")
+    send(processes(deployment, lost), signal.SIGKILL)
+    wait_until(lambda: leader(deployment) not in (None, lost), what="a successor")
+    wait_until(lambda: is_whole(deployment), seconds=60, what="the return of all members")
+    for name in NAMES:
+        command(deployment, name, "CHECKPOINT")  # whoever keeps nothing has removed it now
+    deployment.supervisorctl("start", "wal-archive")
+    output = words(deployment.succeed("restore.yml", beside=True))
+    assert "What was written last may be missing" not in output
+    port = int(re.findall(r"It runs as restored, on 127\.0\.0\.1:(\d+)", output)[0])
+    try:
+        secret = (deployment.state_dir / "secrets" / "postgresql_application_password").read_text()
+        login = f"host=127.0.0.1 port={port} user=catalog dbname=catalog password={secret}"
+        with deadline(10), closing(psycopg2.connect(login)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_class WHERE relname = 'unreceived'")
+            assert cursor.fetchall() == [(1,)]
+    finally:
+        deployment.succeed("restore.yml", remove=True)
 
 
 def test_what_would_harm_is_refused_and_a_replica_is_made_anew(deployment: Deployment) -> None:

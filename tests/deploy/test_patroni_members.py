@@ -239,7 +239,7 @@ def test_all_is_stopped_before_the_primary_which_first_is_alone(deployed: Any, m
     )
     monkeypatch.setattr(deployed, "programs", programs)
     monkeypatch.setattr(deployed.members[0], "run", run)
-    halt.halt(deployed, deployed.members[0])
+    halt.halt(deployed)
     assert stopped == ["replica-1", "haproxy", "postgresql-2", "postgresql-3", "asked", "asked", "postgresql"]
 
 

@@ -112,11 +112,8 @@ def test_automatic_failover_wants_three_members_and_etcd_and_says_how_to_get_the
     assert "postgresql_members is 2" in few
     assert "make etcd" in missing
     assert "apt-get install etcd-server" in missing
-    both = automatic | {"postgresql_members": 3, "postgresql_backups": "true", "postgresql_wal_level": "logical"}
-    backups, region = preflight.failover_problems(both, "/usr/bin/etcd")
-    assert backups.startswith(
-        "postgresql_backups = true: backups are not possible with postgresql_failover = automatic"
-    )
+    followed = automatic | {"postgresql_members": 3, "postgresql_wal_level": "logical"}
+    (region,) = preflight.failover_problems(followed, "/usr/bin/etcd")
     assert region.startswith("postgresql_wal_level = logical: a second region is not possible with")
     (problem,) = preflight.failover_problems(VARIABLES | {"postgresql_failover": "yes"}, "/usr/bin/etcd")
     assert problem.startswith("postgresql_failover = yes: must be manual or automatic.")

@@ -95,7 +95,8 @@ class GoodHistory:
         for tenth in range(2, 498, 2):
             at = tenth / 10
             epoch = 1 + sum(at >= began for began in SUCCEEDED)
-            self.add(at, "info", "observer", "leader", {"epoch": epoch, "holder": f"h{epoch}", "replica": f"r{epoch}"})
+            leader = {"epoch": epoch, "holder": f"h{epoch}", "replica": f"r{epoch}", "timeline": 1}
+            self.add(at, "info", "observer", "leader", leader)
         for second in range(1, 49):
             epoch = 1 + sum(second >= began for began in SUCCEEDED)
             stuck = PAUSED < second < SUCCEEDED[0] or CUT < second < SUCCEEDED[1]

@@ -124,7 +124,7 @@ class _Run:
         self._table("leadership_terms", columns, terms)
 
     def _lead(self, seconds: float, epoch: int, replica: str) -> None:
-        value = {"epoch": epoch, "holder": self._identity(replica), "replica": replica}
+        value = {"epoch": epoch, "holder": self._identity(replica), "replica": replica, "timeline": 1}
         self._maker.add(seconds, "info", "observer", "leader", value)
 
     def _kill(self, id_: str, kill: Kill, leader: str) -> None:

@@ -15,7 +15,7 @@ of the processes "nemesis" and "observer", so that one file tells the whole run.
 | a number   | read-back   | invoke {value}; ok {found, effects}                                               |
 | "nemesis"  | fault, heal | invoke {id, fault, class, at}; ok {..., proof}; fail: error                       |
 | "observer" | readiness   | info {replica, ready, reason}                                                     |
-| "observer" | leader      | info {epoch, holder, replica} of the newest open term, or null                    |
+| "observer" | leader      | info {epoch, holder, replica, timeline} of the newest open term, or null          |
 | "observer" | ticks       | info {replica, loop, done, failed}: counters of /metrics                          |
 | "observer" | locks       | info [{pid, holder, granted, waited_seconds, writes}] of the migration lock       |
 | "observer" | table       | info {table, columns, rows}: what a table held at the end, in parts               |
@@ -26,7 +26,7 @@ of the processes "nemesis" and "observer", so that one file tells the whole run.
 
 `at`, `intended_ns` and `asked_ns` count nanoseconds like `Event.time`; times in tables are floats, in seconds since
 1970. An observation that could not be made has an error and says nothing else but of whom: a `leader` event without
-one and with null means that nobody leads.
+one and with null means that nobody leads. A timeline is that of the database's primary which said so.
 """
 
 import json

@@ -106,6 +106,11 @@ def an_epoch_goes_back(good: GoodHistory) -> None:
 
 
 @spoilt("one-leader")
+def an_epoch_goes_back_on_a_newer_timeline(good: GoodHistory) -> None:
+    good.replace("leader", "info", 200, epoch=1, timeline=2)
+
+
+@spoilt("one-leader")
 def a_healthy_leader_is_succeeded(good: GoodHistory) -> None:
     """Long before the first fault."""
     good.tables["leadership_terms"].append(
@@ -261,6 +266,12 @@ def test_a_write_whose_answer_was_lost_may_be_there_or_not() -> None:
         if stored:
             good.tables["probes"].append({"value": "lost", "created_at": BEGAN_WALL + 6})
         assert not failed(good.make())
+
+
+def test_what_a_former_primary_still_tells_is_no_step_back() -> None:
+    good = GoodHistory()
+    good.replace("leader", "info", 200, epoch=1, timeline=0)
+    assert not failed(good.make())
 
 
 def test_what_was_not_tried_is_inconclusive() -> None:

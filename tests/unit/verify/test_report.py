@@ -46,7 +46,7 @@ def hostile_history() -> History:
     maker.add(1, "invoke", "nemesis", "fault", fault)
     maker.add(1.1, "ok", "nemesis", "fault", {**fault, "proof": {HOSTILE: HOSTILE}})
     maker.add(2, "info", "observer", "readiness", {"replica": HOSTILE, "ready": False, "reason": HOSTILE})
-    maker.add(3, "info", "observer", "leader", {"epoch": 1, "holder": HOSTILE, "replica": HOSTILE})
+    maker.add(3, "info", "observer", "leader", {"epoch": 1, "holder": HOSTILE, "replica": HOSTILE, "timeline": 1})
     maker.add(4, "info", "observer", "startup", {"replica": HOSTILE, "failed": HOSTILE})
     columns = ["token", "job_id", "attempt", "worker_id", "outcome", "claimed_at", "finished_at"]
     rows = [[1, 1, 1, HOSTILE, "completed", 1_780_000_001.0, 1_780_000_002.0]]

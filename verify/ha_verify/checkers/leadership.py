@@ -7,7 +7,7 @@ from itertools import pairwise
 from ha_verify.checkers.bounds import succession, timing_of
 from ha_verify.checkers.injected import Injected, injected, leader_at
 from ha_verify.findings import Finding, Violation, table_evidence
-from ha_verify.history import History
+from ha_verify.history import Event, History
 
 CLOCK_SECONDS = 0.05
 HARMLESS = ("clock",)  # classes of faults that are no reason to change the leader
@@ -94,9 +94,17 @@ def of_leaders(history: History) -> list[Injected]:
 
 
 def _steps_back(history: History) -> list[Violation]:
-    """Epochs of terms that were seen one after the other."""
+    """Epochs of terms that were seen one after the other.
+
+    What a former primary of the database still tells, which woke on an older timeline, is old and no step: whoever
+    would write there is held to `one-writable-primary`.
+    """
+    seen: list[Event] = []
+    for event in history.of("leader"):
+        is_told = event.error is None and event.value
+        if is_told and (not seen or event.value["timeline"] >= seen[-1].value["timeline"]):
+            seen.append(event)
     violations = []
-    seen = [event for event in history.of("leader") if event.error is None and event.value]
     for earlier, later in pairwise(seen):
         if later.value["epoch"] < earlier.value["epoch"]:
             message = f"epoch {later.value['epoch']} was seen after {earlier.value['epoch']}"

@@ -23,7 +23,8 @@ _PATIENCE_SECONDS = 1.0  # a replica that says nothing for so long does not say 
 _METRICS_PATIENCE_SECONDS = 15.0  # without its database a replica answers only when it has given up asking
 
 _LEADER = """
-    SELECT term.epoch, term.holder, replica.name AS replica
+    SELECT term.epoch, term.holder, replica.name AS replica,
+        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline
     FROM leadership_terms AS term LEFT JOIN replicas AS replica ON replica.id = term.holder
     WHERE term.ended_at IS NULL ORDER BY term.epoch DESC LIMIT 1
 """
