@@ -15,7 +15,14 @@ pytestmark = pytest.mark.timeout(1800)
 
 DATABASE = "catalog-server-db"
 MEMBERS = f"app.kubernetes.io/instance={DATABASE},app.kubernetes.io/component=member"
-VARIABLES: dict[str, Any] = {"postgresql_ha": True, "settings": {"probes_enabled": True}}
+VARIABLES: dict[str, Any] = {
+    "postgresql_ha": True,
+    "postgresql_ha_values": {
+        "persistence": {"size": "1Gi", "takeOwnership": True},
+        "dumps": {"enabled": True, "size": "1Gi"},
+    },
+    "settings": {"probes_enabled": True},
+}
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +131,36 @@ def test_a_killed_primary_loses_nothing_and_three_members_stream_again(
     # By itself, if its successor on the same node is back before the leader's lock has run out.
     waits.until("primary changed", lambda: primary_timeline(replicated) > timeline)
     wait_for_three(replicated)
+
+
+def test_a_dump_brings_back_what_was_deleted_and_a_name_that_is_none_changes_nothing(replicated: Cluster) -> None:
+    wait_for_three(replicated)
+    ask(replicated, "CREATE TABLE kept AS SELECT n, md5(n::text) AS words FROM generate_series(1, 1000) AS n")
+    checksum = "SELECT count(*), md5(string_agg(kept::text, '' ORDER BY n)) FROM kept"
+    before = ask(replicated, checksum)
+    assert "Removed: none" in replicated.play("backup.yml", **VARIABLES, dump=True)
+    ask(replicated, "DELETE FROM kept; CREATE TABLE newer ()")
+    told = replicated.play("restore-dump.yml", succeed=False, **VARIABLES, dump="yesterday.dump")
+    assert "dump = yesterday.dump: there is no such dump on the volume. There are: catalog-" in " ".join(told.split())
+    assert ask(replicated, checksum).startswith("0|")
+    replicated.play("restore-dump.yml", **VARIABLES, dump="newest")
+    assert ask(replicated, checksum) == before
+    assert ask(replicated, "SELECT to_regclass('newer')") == ""
+    assert len(replicated.ready_pods()) == 3
+    ask(replicated, "DROP TABLE kept")
+
+
+def ask(cluster: Cluster, sql: str) -> str:
+    """As the application's role, on the primary."""
+    words = [
+        "--no-psqlrc",
+        "--quiet",
+        "--tuples-only",
+        "--no-align",
+        "--host",
+        "/run/postgresql",
+        "--dbname",
+        "catalog",
+    ]
+    command = ["psql", *words, "--command", f"SET ROLE catalog; {sql}"]
+    return cluster.kubectl("exec", str(primary(cluster)), "--container", "postgresql", "--", *command).strip()

@@ -86,6 +86,26 @@ seccompProfile:
       - {key: ca.crt, path: ca.crt}
 {{- end }}
 
+{{- /* A container that hands a volume over: dict "root" . "volume" "data" "path" "/data" "resources" (dict ...). */ -}}
+{{- define "postgresql-ha.takeOwnership" -}}
+- name: take-ownership
+  image: {{ include "postgresql-ha.image" .root }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  command: [chown, "999:999", {{ .path }}]
+  securityContext:
+    runAsNonRoot: false
+    runAsUser: 0
+    allowPrivilegeEscalation: false
+    capabilities:
+      drop: [ALL]
+      add: [CHOWN]
+    readOnlyRootFilesystem: true
+  resources:
+    {{- toYaml .resources | nindent 4 }}
+  volumeMounts:
+    - {name: {{ .volume }}, mountPath: {{ .path }}}
+{{- end }}
+
 {{- /* Where a pod may run, as far as all kinds of pods share it. */ -}}
 {{- define "postgresql-ha.placement" -}}
 {{- with .Values.priorityClassName }}

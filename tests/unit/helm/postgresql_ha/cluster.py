@@ -13,6 +13,7 @@ DOMAIN = "catalog.svc.cluster.local"
 
 POOLER: Values = {"pooler": {"enabled": True}}
 METRICS: Values = {"metrics": {"enabled": True, "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}}
+DUMPS: Values = {"dumps": {"enabled": True}}
 NO_TLS: Values = {"tls": {"enabled": False}}
 OWN_SECRETS: Values = {"auth": {"existingSecret": "my-passwords"}, "tls": {"existingSecret": "my-tls"}}
 

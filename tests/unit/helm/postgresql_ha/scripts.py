@@ -14,7 +14,7 @@ FOLDER = CHART / "files"
 @contextmanager
 def script(name: str) -> Iterator[ModuleType]:
     """One of them, imported anew; nothing of it is left afterwards."""
-    names = {path.stem for path in FOLDER.glob("*.py")}
+    names = {path.stem for path in FOLDER.rglob("*.py")}
     hidden = {each: sys.modules.pop(each) for each in names if each in sys.modules}
     sys.path.insert(0, str(FOLDER))
     try:

@@ -10,6 +10,7 @@ import pytest
 from unit.helm.chart import Object, needs_helm
 from unit.helm.postgresql_ha.cluster import (
     DOMAIN,
+    DUMPS,
     METRICS,
     NO_TLS,
     OWN_SECRETS,
@@ -27,14 +28,16 @@ KEYS = {"owner_password", "replication_password", "rewind_password", "monitoring
 def pods(rendered: Cluster) -> dict[str, Object]:
     specs = {f"{each['kind']} {each['metadata']['name']}": each["spec"] for each in rendered if each["kind"] == "Pod"}
     for each in rendered:
-        if "template" in each.get("spec", {}):
-            specs[f"{each['kind']} {each['metadata']['name']}"] = each["spec"]["template"]["spec"]
+        spec = each.get("spec", {})
+        spec = spec["jobTemplate"]["spec"] if each["kind"] == "CronJob" else spec
+        if "template" in spec:
+            specs[f"{each['kind']} {each['metadata']['name']}"] = spec["template"]["spec"]
     return specs
 
 
 def test_no_pod_is_root_or_can_become_it_or_write_to_its_image() -> None:
-    specs = pods(render(POOLER, METRICS))
-    assert len(specs) == 3
+    specs = pods(render(POOLER, METRICS, DUMPS))
+    assert len(specs) == 4
     for name, spec in specs.items():
         security = spec["securityContext"]
         assert (security["runAsNonRoot"], security["runAsUser"], security["fsGroup"]) == (True, 999, 999), name
@@ -49,7 +52,7 @@ def test_no_pod_is_root_or_can_become_it_or_write_to_its_image() -> None:
 
 
 def test_the_members_alone_have_a_token_for_the_api() -> None:
-    specs = pods(render(POOLER, METRICS))
+    specs = pods(render(POOLER, METRICS, DUMPS))
     assert {name for name, spec in specs.items() if spec["automountServiceAccountToken"]} == {f"StatefulSet {RELEASE}"}
     assert render().get("ServiceAccount")["automountServiceAccountToken"] is False
 
@@ -102,10 +105,10 @@ def components(peers: list[Object]) -> list[str]:
     return [each["app.kubernetes.io/component"] for each in labels if "app.kubernetes.io/component" in each]
 
 
-def test_postgresql_is_reached_from_members_poolers_and_the_clients_that_are_named() -> None:
+def test_postgresql_is_reached_from_the_pods_of_the_release_and_the_clients_that_are_named() -> None:
     client = {"podSelector": {"matchLabels": {"a": "b"}}}
     rule = ingress(render({"networkPolicy": {"clientsFrom": [client]}}), "postgresql")
-    assert components(rule["from"]) == ["member", "pooler", "test"]
+    assert components(rule["from"]) == ["member", "pooler", "dumps", "test"]
     assert rule["from"][-1] == client
     assert {"podSelector": {}} in ingress(render(), "postgresql")["from"]
 

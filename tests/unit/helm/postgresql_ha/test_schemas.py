@@ -6,7 +6,7 @@ import pytest
 
 from unit.helm.chart import Object, Values, defaults, find_helm, needs_helm, schema
 from unit.helm.kubernetes_schemas import NEWEST, OLDEST, problems
-from unit.helm.postgresql_ha.cluster import CHART, METRICS, NO_TLS, OWN_SECRETS, POOLER, RELEASE, render
+from unit.helm.postgresql_ha.cluster import CHART, DUMPS, METRICS, NO_TLS, OWN_SECRETS, POOLER, RELEASE, render
 
 pytestmark = needs_helm
 
@@ -35,9 +35,9 @@ EVERYTHING_OFF: Values = {
 SETS: dict[str, tuple[Values, ...]] = {
     "defaults": (),
     "one member": ({"replicaCount": 1},),
-    "everything on": (POOLER, METRICS, EVERYTHING_ON),
+    "everything on": (POOLER, METRICS, DUMPS, EVERYTHING_ON),
     "everything off": (NO_TLS, EVERYTHING_OFF),
-    "secrets of your own": (OWN_SECRETS, POOLER, METRICS),
+    "secrets of your own": (OWN_SECRETS, POOLER, METRICS, DUMPS),
 }
 
 
