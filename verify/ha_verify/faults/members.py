@@ -32,7 +32,7 @@ _CLASSES: Mapping[Loss, str] = {
     "lose its node": "database-node",
 }
 _MORE_NEEDS: Mapping[Loss, tuple[Need, ...]] = {
-    "crash": ("automatic failover",),
+    "crash": ("crashed members",),
     "isolate": ("networks of members",),
     "pause its node": ("orchestrator",),
     "lose its node": ("orchestrator",),

@@ -22,7 +22,7 @@ Need = Literal[
     "orchestrator",
     "database members",
     "networks of members",
-    "automatic failover",
+    "crashed members",
     "spare connections",
     "backups",
 ]

@@ -42,7 +42,7 @@ _LACKS: Mapping[Need, str] = {
     "clock": "pods have the clock of their node, and all nodes that of this machine",
     "disk": "the volume of PostgreSQL lies on the disk of this machine, which is not filled",
     "load balancer": "kube-proxy writes rules for the kernel: no process passes requests on that could be restarted",
-    "automatic failover": NO_CRASH,
+    "crashed members": NO_CRASH,
     "backups": "they are not taken on Kubernetes by what this project deploys",
     "cut connections": "a packet filter refuses or drops; it can not accept a connection and end it",
 }
