@@ -142,6 +142,22 @@ def test_the_newest_stay_and_what_was_interrupted_goes(
     assert not list(tmp_path.glob("*.new"))
 
 
+def test_what_can_not_be_read_to_its_end_gets_no_name(
+    dump: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = dump.run
+
+    def lose_the_end(*command: str) -> None:
+        run(*command)
+        for new in tmp_path.glob("*.new"):
+            new.write_bytes(new.read_bytes()[:200])
+
+    monkeypatch.setattr(dump, "run", lose_the_end)
+    with pytest.raises(SystemExit, match="pg_restore failed"):
+        call(dump, monkeypatch, "take", "2")
+    assert not list(tmp_path.glob("*.dump"))
+
+
 @pytest.mark.parametrize("content", [b"", b"PGDMP and no more"])
 def test_what_is_no_whole_dump_replaces_nothing(
     dump: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
