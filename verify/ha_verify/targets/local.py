@@ -43,8 +43,8 @@ _ONE_MEMBER: Mapping[Need, str] = {
     "database members": "postgresql_members is less than 3: add -e postgresql_members=3 -e database_proxies=false",
 }
 _MANUAL: Mapping[Need, str] = {
-    "crashed members": "postgresql_failover is manual, and nobody replaces a member that supervisord starts again at once: "
-    "add -e postgresql_failover=automatic, which needs etcd"
+    "crashed members": "postgresql_failover is manual, and nobody replaces what supervisord starts again at once: add "
+    "-e postgresql_failover=automatic, which needs etcd"
 }
 _NO_VOLUME: Mapping[Need, str] = {"disk": UNBOUNDED}
 _NO_BACKUPS: Mapping[Need, str] = {"backups": "postgresql_backups is false: add -e postgresql_backups=true"}
