@@ -52,6 +52,8 @@ class Stage:
         self.cluster = SimpleNamespace(
             state_dir=folder,
             members=members,
+            is_automatic=False,
+            leaders=lambda: [],
             programs=Programs(self.events, self.down),
             servers=lambda: shared.Cluster.servers(self.cluster),
             primaries=lambda: [member for member in members[1:] if member.data.exists()],
@@ -109,6 +111,27 @@ def test_writers_stop_before_the_archive_is_completed_and_the_primary_before_its
     assert stage.events == ["verify", *STOPS, "build", "recover", "stop the recovered", "remove"]
     assert stage.content() == {"data": "the backup", "data-2.replaced": "postgresql-2"}
     assert "data-2.replaced-" in result["summary"]
+
+
+def test_under_patroni_the_primary_goes_last_and_what_etcd_knows_goes_with_the_old_data(
+    stage: Stage, tmp_path: Path
+) -> None:
+    leader = stage.cluster.members[1]
+    leader.run = lambda _sql: [{"synchronous_standby_names": ""}]
+    stage.cluster.is_automatic, stage.cluster.leaders = True, lambda: [leader]
+    (tmp_path / "etcd").mkdir()
+    stage.fails_at = "recover"
+    with pytest.raises(Failed):
+        restore.in_place(stage.cluster, stage.backups, None)
+    assert (tmp_path / "etcd").exists()
+    assert "stop etcd" not in stage.events
+    stage.events.clear()
+    stage.fails_at = ""
+    restore.in_place(stage.cluster, stage.backups, None)
+    servers, database = STOPS[:3], ["stop postgresql", "stop postgresql-2", "stop wal-archive"]
+    ends = ["build", "recover", "stop the recovered", "stop etcd", "remove"]
+    assert stage.events == ["verify", *servers, *database, *ends]
+    assert not (tmp_path / "etcd").exists()
 
 
 @pytest.mark.parametrize("step", ["build", "recover", "stop the recovered"])

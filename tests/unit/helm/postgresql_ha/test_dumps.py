@@ -102,6 +102,7 @@ def dump(server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PGTARGETSESSIONATTRS", "any")
     (tmp_path / "owner_password").write_text("secret\n")
     monkeypatch.syspath_prepend(str(CHART / "files" / "dumps"))
+    monkeypatch.setattr(os, "umask", lambda _mask: None)  # it would be that of all tests behind this one
     with script("dump") as module, deadline(60):
         monkeypatch.setattr(module, "FOLDER", tmp_path)
         monkeypatch.setattr(module, "PASSWORD", tmp_path / "owner_password")
