@@ -113,25 +113,31 @@ def test_writers_stop_before_the_archive_is_completed_and_the_primary_before_its
     assert "data-2.replaced-" in result["summary"]
 
 
-def test_under_patroni_the_primary_goes_last_and_what_etcd_knows_goes_with_the_old_data(
-    stage: Stage, tmp_path: Path
-) -> None:
+@pytest.fixture
+def etcd(stage: Stage, tmp_path: Path) -> Path:
+    """Its folder, where Patroni runs the members, of whom the second leads."""
     leader = stage.cluster.members[1]
     leader.run = lambda _sql: [{"synchronous_standby_names": ""}]
     stage.cluster.is_automatic, stage.cluster.leaders = True, lambda: [leader]
     (tmp_path / "etcd").mkdir()
-    stage.fails_at = "recover"
-    with pytest.raises(Failed):
-        restore.in_place(stage.cluster, stage.backups, None)
-    assert (tmp_path / "etcd").exists()
-    assert "stop etcd" not in stage.events
-    stage.events.clear()
-    stage.fails_at = ""
+    return tmp_path / "etcd"
+
+
+def test_under_patroni_the_primary_goes_last_and_what_etcd_knows_goes_with_the_old_data(
+    stage: Stage, etcd: Path
+) -> None:
     restore.in_place(stage.cluster, stage.backups, None)
-    servers, database = STOPS[:3], ["stop postgresql", "stop postgresql-2", "stop wal-archive"]
-    ends = ["build", "recover", "stop the recovered", "stop etcd", "remove"]
-    assert stage.events == ["verify", *servers, *database, *ends]
-    assert not (tmp_path / "etcd").exists()
+    stops = [*STOPS[:3], "stop postgresql", "stop postgresql-2", "stop wal-archive"]
+    assert stage.events == ["verify", *stops, "build", "recover", "stop the recovered", "stop etcd", "remove"]
+    assert not etcd.exists()
+
+
+def test_under_patroni_etcd_keeps_what_it_knows_where_the_old_data_stay(stage: Stage, etcd: Path) -> None:
+    stage.fails_at = "recover"
+    with pytest.raises(Failed, match="recover went wrong"):
+        restore.in_place(stage.cluster, stage.backups, None)
+    assert "stop etcd" not in stage.events
+    assert etcd.exists()
 
 
 @pytest.mark.parametrize("step", ["build", "recover", "stop the recovered"])
