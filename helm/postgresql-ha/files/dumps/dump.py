@@ -13,6 +13,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -21,10 +22,12 @@ import psycopg2
 FOLDER = Path("/dumps")
 PASSWORD = Path("/secrets/passwords/owner_password")
 ASIDE = "replaced_by_dump"
+PATIENCE_SECONDS = 300
 
 
 def take(keep):
     os.environ["PGTARGETSESSIONATTRS"] = "prefer-standby"  # the primary has clients to serve
+    wait_for_database()
     moment = datetime.datetime.now(datetime.UTC)
     path = FOLDER / f"{os.environ['PGDATABASE']}-{moment:%Y%m%dT%H%M%SZ}.dump"
     new = path.with_suffix(".new")
@@ -54,6 +57,18 @@ def load(name):
         raise
     execute(f"DROP SCHEMA {ASIDE} CASCADE")
     print(f"{path.name} is what the database holds now")
+
+
+def wait_for_database():
+    """It may be made just now, or change its primary. Whoever waits in vain fails with what the database says."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up_at:
+        try:
+            connect().close()
+        except psycopg2.OperationalError:
+            time.sleep(1)
+        else:
+            return
 
 
 def dumps():

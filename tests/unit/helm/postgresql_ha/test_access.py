@@ -37,7 +37,7 @@ def pods(rendered: Cluster) -> dict[str, Object]:
 
 def test_no_pod_is_root_or_can_become_it_or_write_to_its_image() -> None:
     specs = pods(render(POOLER, METRICS, DUMPS))
-    assert len(specs) == 4
+    assert len(specs) == 5
     for name, spec in specs.items():
         security = spec["securityContext"]
         assert (security["runAsNonRoot"], security["runAsUser"], security["fsGroup"]) == (True, 999, 999), name

@@ -48,6 +48,17 @@ def test_a_dump_is_the_owners_and_goes_to_a_volume_that_stays() -> None:
 
 
 @needs_helm
+def test_the_first_dump_is_taken_at_once_and_another_one_has_another_name() -> None:
+    def first(*values: Values) -> Object:
+        (job,) = (each for each in render(DUMPS, *values) if each["kind"] == "Job")
+        return job
+
+    assert first()["spec"] == render(DUMPS).get("CronJob", NAME)["spec"]["jobTemplate"]["spec"]
+    assert first()["metadata"]["name"] == first({"dumps": {"schedule": "@weekly"}})["metadata"]["name"]
+    assert first()["metadata"]["name"] != first({"dumps": {"keep": 3}})["metadata"]["name"]
+
+
+@needs_helm
 def test_a_dump_of_a_single_member_is_taken_from_it_and_without_tls_it_asks_for_none() -> None:
     (container,) = pod(render(DUMPS, NO_TLS, {"replicaCount": 1}))["containers"]
     environment = {each["name"]: each["value"] for each in container["env"]}
