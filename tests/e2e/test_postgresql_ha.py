@@ -33,9 +33,9 @@ def replicated(cluster: Cluster) -> Iterator[Cluster]:
     yield cluster
     cluster.play("deploy.yml")
     cluster.helm("--namespace", "catalog", "uninstall", DATABASE, "--wait")
-    cluster.kubectl(
-        "delete", "persistentvolumeclaims,services,endpoints", "--selector", f"app.kubernetes.io/instance={DATABASE}"
-    )
+    # A volume goes when no pod of a job refers to it any more.
+    kinds = "jobs,persistentvolumeclaims,services,endpoints"
+    cluster.kubectl("delete", kinds, "--selector", f"app.kubernetes.io/instance={DATABASE}")
 
 
 @pytest.fixture
