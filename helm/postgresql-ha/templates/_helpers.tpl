@@ -37,6 +37,10 @@ app.kubernetes.io/component: member
 {{- printf "%s-members" (include "postgresql-ha.name" .) -}}
 {{- end }}
 
+{{- define "postgresql-ha.dumps" -}}
+{{- printf "%s-dumps" (include "postgresql-ha.name" .) -}}
+{{- end }}
+
 {{- define "postgresql-ha.containerSecurity" -}}
 allowPrivilegeEscalation: false
 capabilities:
@@ -83,6 +87,15 @@ seccompProfile:
     items:
       - {key: tls.crt, path: tls.crt}
       - {key: tls.key, path: tls.key}
+      - {key: ca.crt, path: ca.crt}
+{{- end }}
+
+{{- /* The certificate of the authority alone, for clients. */ -}}
+{{- define "postgresql-ha.authorityVolume" -}}
+- name: authority
+  secret:
+    secretName: {{ include "postgresql-ha.tlsSecret" . }}
+    items:
       - {key: ca.crt, path: ca.crt}
 {{- end }}
 

@@ -1,6 +1,6 @@
-{{- /* A job that takes a dump; what else a dump is for, its arguments say. */ -}}
+{{- /* The spec of a job that takes a dump; with other arguments it restores one. */ -}}
 {{- define "postgresql-ha.dumpJob" -}}
-{{- $name := printf "%s-dumps" (include "postgresql-ha.name" .) -}}
+{{- $name := include "postgresql-ha.dumps" . -}}
 {{- $primary := include "postgresql-ha.host" (dict "root" . "service" (include "postgresql-ha.name" .)) -}}
 {{- $replicas := include "postgresql-ha.host" (dict "root" . "service" (printf "%s-replicas" (include "postgresql-ha.name" .))) -}}
 backoffLimit: 2
@@ -66,10 +66,6 @@ template:
           name: {{ $name }}
       {{- include "postgresql-ha.passwordsVolume" (dict "root" . "name" "passwords" "keys" (list "owner_password")) | nindent 6 }}
       {{- if .Values.tls.enabled }}
-      - name: authority
-        secret:
-          secretName: {{ include "postgresql-ha.tlsSecret" . }}
-          items:
-            - {key: ca.crt, path: ca.crt}
+      {{- include "postgresql-ha.authorityVolume" . | nindent 6 }}
       {{- end }}
 {{- end }}
