@@ -78,11 +78,10 @@ def in_place(cluster, backups, target_time):
     recovery.verify(records, backup)  # before anything is stopped
     stopped = []
     try:
-        for name in cluster.servers():  # first, so that nobody writes what the restore would not have
-            stop(cluster, name, stopped)
+        stop(cluster, cluster.servers(), stopped)  # first, so that nobody writes what the restore would not have
         doubt = complete_archive(cluster)
-        stop_members(cluster, lambda names: [stop(cluster, name, stopped) for name in names])
-        stop(cluster, RECEIVER, stopped)  # last: it has received what the primary sent until its end
+        stop_members(cluster, lambda names: stop(cluster, names, stopped))
+        stop(cluster, [RECEIVER], stopped)  # last: it has received what the primary sent until its end
         recovery.build(records, backup, target(target_time))
         recovery.start()
         tables = checksums(recovery.login(backups.database))
@@ -98,9 +97,10 @@ def in_place(cluster, backups, target_time):
     return {"changed": True, "tables": tables, "summary": "\n".join([*lines, render(tables)])}
 
 
-def stop(cluster, name, stopped):
-    if cluster.programs.end(name):
-        stopped.append(name)
+def stop(cluster, names, stopped):
+    for name in names:
+        if cluster.programs.end(name):
+            stopped.append(name)
 
 
 def complete_archive(cluster):

@@ -18,22 +18,14 @@ class Patroni:
 
     def status(self):
         """What it says of its member; None where it does not answer."""
-        try:
-            status = call(f"{self._url}/patroni", timeout_seconds=LOOK_SECONDS)[1]
-        except (OSError, http.client.HTTPException):
-            return None
-        return status if isinstance(status, dict) else None
+        return self._look("/patroni")
 
     def synchronous(self):
         """The names of the replicas that may take over, as etcd has it now; nobody where it can not be asked.
 
         What `status` says of a replica is as old as its last look at etcd, which may have been before a failover.
         """
-        try:
-            status, cluster = call(f"{self._url}/cluster", timeout_seconds=LOOK_SECONDS)
-        except (OSError, http.client.HTTPException):
-            return frozenset()
-        members = cluster["members"] if status == 200 else []
+        members = (self._look("/cluster") or {}).get("members", [])
         return frozenset(member["name"] for member in members if member["role"] == "sync_standby")
 
     def leads(self):
@@ -48,3 +40,11 @@ class Patroni:
         except (OSError, http.client.HTTPException) as error:
             return f"its Patroni does not answer ({error})"
         return None if status == 200 else f"its Patroni says: {answer}"
+
+    def _look(self, path):
+        """The document; None where there is no answer, or it is none."""
+        try:
+            document = call(f"{self._url}{path}", timeout_seconds=LOOK_SECONDS)[1]
+        except (OSError, http.client.HTTPException):
+            return None
+        return document if isinstance(document, dict) else None
