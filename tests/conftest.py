@@ -10,7 +10,15 @@ from support.postgres import PostgresServer
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """The session's server. Tests that pause or restart one start their own `PostgresServer`."""
+    """The session's server. Tests that pause or restart one, or make roles, have `own_postgres`."""
+    server = PostgresServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server of the module's own, which its tests may pause, crash and restart, and whose roles are no one else's."""
     server = PostgresServer()
     yield server
     server.stop()

@@ -13,12 +13,36 @@ from deploy.deployment import Deployment
 
 NAMES = ("postgresql", "postgresql-2", "postgresql-3")
 CALL_SECONDS = 10
+COMMAND_SECONDS = 30  # of all statements together, such as a checkpoint
 
 
 def ask(deployment: Deployment, member: str, sql: str) -> list[tuple]:  # type: ignore[type-arg]
     """A statement of the application's, to this member whatever its role."""
+    return _ask(deployment, _port(deployment, member), sql)
+
+
+def ask_restored(deployment: Deployment, output: str, sql: str) -> list[tuple]:  # type: ignore[type-arg]
+    """A statement of the application's, to the server that a restore beside said to have made."""
+    (port,) = re.findall(r"It runs as restored, on 127\.0\.0\.1:(\d+)", " ".join(output.split()))
+    return _ask(deployment, int(port), sql)
+
+
+def command(deployment: Deployment, member: str, *statements: str) -> None:
+    """What only the superuser may do, each by itself."""
+    secret = (deployment.state_dir / "secrets" / "postgresql_superuser_password").read_text().strip()
+    login = {"host": "127.0.0.1", "port": _port(deployment, member), "user": "postgres", "dbname": "postgres"}
+    with deadline(COMMAND_SECONDS), closing(psycopg2.connect(**login, password=secret)) as connection:
+        connection.autocommit = True
+        for statement in statements:
+            connection.cursor().execute(statement)
+
+
+def _port(deployment: Deployment, member: str) -> int:
+    return int(str(deployment.variables["postgresql_port"])) + NAMES.index(member)
+
+
+def _ask(deployment: Deployment, port: int, sql: str) -> list[tuple]:  # type: ignore[type-arg]
     dsn = (deployment.state_dir / "secrets" / "database_dsn").read_text()
-    port = int(str(deployment.variables["postgresql_port"])) + NAMES.index(member)
     dsn = re.sub(r"@.*/", f"@127.0.0.1:{port}/", dsn.split("?")[0])
     with deadline(CALL_SECONDS), closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True

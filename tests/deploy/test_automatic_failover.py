@@ -8,7 +8,7 @@ import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ import psutil
 import psycopg2
 import pytest
 
-from catalog_server.db.deadline import deadline
 from catalog_server.db.errors import DatabaseUnavailable
-from deploy.database import NAMES, SteadyWriter, ask, primary
+from deploy.database import NAMES, SteadyWriter, ask, ask_restored, command, primary
 from deploy.deployment import PROJECT, Deployment, changes, free_port_range
 from deploy.test_replication import data, empty_table, has_everything, states, words
 from support.postgres import wait_until
@@ -67,17 +66,6 @@ def processes(deployment: Deployment, member: str) -> list[psutil.Process]:
         for process in psutil.process_iter(["cwd", "cmdline"])
         if process.info["cwd"] == folder or configuration in (process.info["cmdline"] or [])
     ]
-
-
-def command(deployment: Deployment, member: str, *statements: str) -> None:
-    """What only the superuser may do, each by itself."""
-    password = (deployment.state_dir / "secrets" / "postgresql_superuser_password").read_text().strip()
-    port = int(str(deployment.variables["postgresql_port"])) + NAMES.index(member)
-    login = {"host": "127.0.0.1", "port": port, "user": "postgres", "dbname": "postgres", "password": password}
-    with deadline(30), closing(psycopg2.connect(**login)) as connection:
-        connection.autocommit = True
-        for statement in statements:
-            connection.cursor().execute(statement)
 
 
 def send(group: list[psutil.Process], number: signal.Signals) -> None:
@@ -223,15 +211,11 @@ def test_the_next_primary_has_what_the_archive_had_not_received(deployment: Depl
     for name in NAMES:
         command(deployment, name, "CHECKPOINT")  # whoever keeps nothing has removed it now
     deployment.supervisorctl("start", "wal-archive")
-    output = words(deployment.succeed("restore.yml", beside=True))
-    assert "What was written last may be missing" not in output
-    port = int(re.findall(r"It runs as restored, on 127\.0\.0\.1:(\d+)", output)[0])
+    output = deployment.succeed("restore.yml", beside=True)
     try:
-        secret = (deployment.state_dir / "secrets" / "postgresql_application_password").read_text()
-        login = f"host=127.0.0.1 port={port} user=catalog dbname=catalog password={secret}"
-        with deadline(10), closing(psycopg2.connect(login)) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_class WHERE relname = 'unreceived'")
-            assert cursor.fetchall() == [(1,)]
+        assert "What was written last may be missing" not in words(output)
+        found = ask_restored(deployment, output, "SELECT count(*) FROM pg_class WHERE relname = 'unreceived'")
+        assert found == [(1,)]
     finally:
         deployment.succeed("restore.yml", remove=True)
 

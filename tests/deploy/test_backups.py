@@ -4,14 +4,13 @@ import datetime
 import json
 import re
 import subprocess
-from contextlib import closing
 from pathlib import Path
 
 import psycopg2
 import pytest
 
 from catalog_server.db.deadline import deadline
-from deploy.database import SteadyWriter, ask, primary
+from deploy.database import SteadyWriter, ask, ask_restored, primary
 from deploy.deployment import BIN, Deployment, changes, free_port_range
 from support.postgres import wait_until
 
@@ -139,14 +138,8 @@ def test_the_archive_follows_the_primary_and_a_deleted_row_comes_back_beside(
     ask(deployment, "postgresql-2", "DELETE FROM kept")
     target = time.astimezone(datetime.UTC).isoformat(" ")
     lost.update(target=target, before=before)
-    output = words(deployment.succeed("restore.yml", beside=True, target_time=target))
-    port = int(re.findall(r"It runs as restored, on 127\.0\.0\.1:(\d+)", output)[0])
-    login = {"host": "127.0.0.1", "port": port, "user": "catalog", "dbname": "catalog"}
-    secret = password(deployment, "application")
-    with deadline(10), closing(psycopg2.connect(**login, password=secret)) as connection:
-        cursor = connection.cursor()
-        cursor.execute(CHECKSUM)
-        assert cursor.fetchall() == before
+    output = deployment.succeed("restore.yml", beside=True, target_time=target)
+    assert ask_restored(deployment, output, CHECKSUM) == before
     assert ask(deployment, "postgresql-2", "SELECT count(*) FROM kept") == [(0,)], "the database is as it was"
     deployment.succeed("restore.yml", remove=True)
     assert not (deployment.state_dir / "postgresql" / "restored").exists()

@@ -12,14 +12,6 @@ from support.haproxy import TcpProxy
 from support.postgres import PostgresServer, free_port
 
 
-@pytest.fixture(scope="module")
-def own_postgres() -> Iterator[PostgresServer]:
-    """A server that tests may pause and restart."""
-    server = PostgresServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def proxy(own_postgres: PostgresServer) -> Iterator[TcpProxy]:
     proxy = TcpProxy(own_postgres.port)

@@ -17,11 +17,9 @@ LEASE_SECONDS = float(QUICK["CATALOG_LEADERSHIP_LEASE_SECONDS"])
 
 
 @pytest.fixture(scope="module")
-def own_postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    upgrade_to_head(server.dsn())
-    yield server
-    server.stop()
+def own_postgres(own_postgres: PostgresServer) -> PostgresServer:
+    upgrade_to_head(own_postgres.dsn())
+    return own_postgres
 
 
 @pytest.fixture

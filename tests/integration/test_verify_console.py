@@ -21,19 +21,11 @@ HERE: Command = [sys.executable, "-u", str(AGENT)]
 UNBOUND_SECONDS = 20.0
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[PostgresServer]:
-    """One that is paused and crashes."""
-    server = PostgresServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def ask(own: PostgresServer) -> Callable[..., AbstractContextManager[Console]]:
+def ask(own_postgres: PostgresServer) -> Callable[..., AbstractContextManager[Console]]:
     @contextmanager
     def make(command: Command = HERE, **session: Any) -> Iterator[Console]:
-        at: dict[str, Any] = {"host": str(own.socket_dir), "port": own.port}
+        at: dict[str, Any] = {"host": str(own_postgres.socket_dir), "port": own_postgres.port}
         made = Console("catalog-server-db-0", command, at | session)
         try:
             yield made
@@ -57,8 +49,8 @@ def test_a_member_says_what_it_is_and_on_which_timeline_it_took_a_write(ask: Any
         assert member.undelivered_bytes(5.0) is None
 
 
-def test_a_standby_follows_takes_no_write_and_has_what_was_delivered(own: PostgresServer, ask: Any) -> None:
-    standby = StandbyServer(own)
+def test_a_standby_follows_takes_no_write_and_has_what_was_delivered(own_postgres: PostgresServer, ask: Any) -> None:
+    standby = StandbyServer(own_postgres)
     there = {"host": str(standby.socket_dir), "port": standby.port}
     try:
         with ask() as primary, ask(**there) as member:
@@ -107,29 +99,29 @@ def test_one_that_waits_holds_up_no_other_and_is_given_up_in_time(ask: Any) -> N
 
 
 def test_a_paused_member_says_nothing_and_is_asked_on_the_same_line_when_it_goes_on(
-    own: PostgresServer, ask: Any
+    own_postgres: PostgresServer, ask: Any
 ) -> None:
     with ask() as member:
         member.look(5.0)
         line = member._line
-        own.pause()
+        own_postgres.pause()
         try:
             with pytest.raises(NotReached, match="timeout expired"):
                 member.look(2.0)
         finally:
-            own.resume()
+            own_postgres.resume()
         assert member.look(5.0).role == "primary"
         assert member._line is line
 
 
 def test_a_member_that_is_gone_is_looked_for_again_but_not_all_the_time(
-    own: PostgresServer, ask: Any, monkeypatch: pytest.MonkeyPatch
+    own_postgres: PostgresServer, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "ATTEMPT_SECONDS", 3600.0)
     with ask() as member:
         member._tried_at = -3600.0
         member.look(5.0)
-        own.crash()
+        own_postgres.crash()
         try:
             with pytest.raises(NotReached, match=r"Connection refused|No such file"):
                 member.look(5.0)
@@ -137,7 +129,7 @@ def test_a_member_that_is_gone_is_looked_for_again_but_not_all_the_time(
                 member.look(5.0)
             assert member._line is None, "nothing was started to find that out"
         finally:
-            own.start()
+            own_postgres.start()
         member._tried_at = -3600.0
         assert member.look(5.0).role == "primary"
 

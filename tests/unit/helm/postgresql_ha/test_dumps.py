@@ -14,7 +14,7 @@ import pytest
 from catalog_server.db.deadline import deadline
 from support.postgres import BIN, PostgresServer
 from unit.helm.chart import Object, Refused, Values, needs_helm
-from unit.helm.postgresql_ha.cluster import CHART, DOMAIN, DUMPS, NO_TLS, RELEASE, Cluster, render
+from unit.helm.postgresql_ha.cluster import DOMAIN, DUMPS, NO_TLS, RELEASE, Cluster, render
 from unit.helm.postgresql_ha.scripts import script
 
 NAME = f"{RELEASE}-dumps"
@@ -84,23 +84,15 @@ def test_bad_values_are_refused_by_name(dumps: Values) -> None:
         render(DUMPS, {"dumps": dumps})
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """Of this module alone: roles are everybody's."""
-    server = PostgresServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def dump(server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def dump(own_postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The script, as the owner of a database that holds a table of three rows."""
-    database = server.create_database()
-    server.execute(
+    database = own_postgres.create_database()
+    own_postgres.execute(
         "DO $$ BEGIN CREATE ROLE catalog LOGIN PASSWORD 'secret'; EXCEPTION WHEN duplicate_object THEN END $$;"
         f'ALTER DATABASE "{database}" OWNER TO catalog'
     )
-    address = psycopg2.extensions.parse_dsn(server.dsn(database))
+    address = psycopg2.extensions.parse_dsn(own_postgres.dsn(database))
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     for name, value in {
         "HOST": address["host"],
@@ -112,7 +104,6 @@ def dump(server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PGPASSWORD", "")  # set by the script, and gone with the test
     monkeypatch.setenv("PGTARGETSESSIONATTRS", "any")
     (tmp_path / "owner_password").write_text("secret\n")
-    monkeypatch.syspath_prepend(str(CHART / "files" / "dumps"))
     monkeypatch.setattr(os, "umask", lambda _mask: None)  # it would be that of all tests behind this one
     with script("dump") as module, deadline(60):
         monkeypatch.setattr(module, "FOLDER", tmp_path)

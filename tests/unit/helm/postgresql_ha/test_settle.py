@@ -18,14 +18,6 @@ from unit.helm.postgresql_ha.scripts import script
 ROLES = {"replicator": "replication", "rewind": "rewind", "monitoring": "monitoring", "catalog": "owner"}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """Of this module alone: roles are everybody's."""
-    server = PostgresServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     with script("settle") as module:
@@ -41,27 +33,29 @@ def give_passwords(folder: Path, word: str) -> None:
 
 
 @pytest.fixture
-def settled(settle: ModuleType, server: PostgresServer) -> Callable[[], None]:
+def settled(settle: ModuleType, own_postgres: PostgresServer) -> Callable[[], None]:
     """Settles the roles, with whatever passwords there are."""
 
     def run() -> None:
-        with deadline(60), closing(psycopg2.connect(server.dsn())) as connection:
+        with deadline(60), closing(psycopg2.connect(own_postgres.dsn())) as connection:
             connection.autocommit = True
             settle.settle_roles(connection, "catalog", "catalog")
 
     return run
 
 
-def query(server: PostgresServer, statement: str) -> list[tuple[Any, ...]]:
-    with deadline(60), closing(psycopg2.connect(server.dsn())) as connection, connection.cursor() as cursor:
+def query(own_postgres: PostgresServer, statement: str) -> list[tuple[Any, ...]]:
+    with deadline(60), closing(psycopg2.connect(own_postgres.dsn())) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return list(cursor.fetchall())
 
 
-def test_roles_can_do_what_they_are_for_and_nothing_else(settled: Callable[[], None], server: PostgresServer) -> None:
+def test_roles_can_do_what_they_are_for_and_nothing_else(
+    settled: Callable[[], None], own_postgres: PostgresServer
+) -> None:
     settled()
     rows = query(
-        server,
+        own_postgres,
         "SELECT rolname, rolreplication, rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls"
         " FROM pg_roles WHERE rolcanlogin AND rolname <> 'postgres'",
     )
@@ -69,7 +63,7 @@ def test_roles_can_do_what_they_are_for_and_nothing_else(settled: Callable[[], N
         role: (role == "replicator", False) for role in ("replicator", "rewind", "monitoring", "catalog")
     }
     functions = query(
-        server,
+        own_postgres,
         "SELECT has_function_privilege('rewind', 'pg_read_binary_file(text)', 'EXECUTE'),"
         " has_function_privilege('catalog', 'pg_read_binary_file(text)', 'EXECUTE'),"
         " pg_has_role('monitoring', 'pg_monitor', 'MEMBER'), pg_has_role('catalog', 'pg_monitor', 'MEMBER')",
@@ -78,33 +72,35 @@ def test_roles_can_do_what_they_are_for_and_nothing_else(settled: Callable[[], N
 
 
 def test_the_owner_alone_gets_into_the_database_that_it_owns(
-    settled: Callable[[], None], server: PostgresServer
+    settled: Callable[[], None], own_postgres: PostgresServer
 ) -> None:
     settled()
-    assert query(server, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'catalog'") == [("catalog",)]
+    assert query(own_postgres, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'catalog'") == [
+        ("catalog",)
+    ]
     may = "SELECT rolname FROM pg_roles WHERE has_database_privilege(rolname, '{}', 'CONNECT') AND NOT rolsuper"
     logins = " AND rolcanlogin ORDER BY rolname"
-    assert query(server, may.format("catalog") + logins) == [("catalog",)]
-    assert query(server, may.format("postgres") + logins) == [("monitoring",), ("rewind",)]
+    assert query(own_postgres, may.format("catalog") + logins) == [("catalog",)]
+    assert query(own_postgres, may.format("postgres") + logins) == [("monitoring",), ("rewind",)]
 
 
 def test_settling_again_keeps_the_database_and_takes_new_passwords(
-    settled: Callable[[], None], server: PostgresServer, tmp_path: Path
+    settled: Callable[[], None], own_postgres: PostgresServer, tmp_path: Path
 ) -> None:
     def verifiers() -> dict[str, str]:
-        return dict(query(server, "SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL"))
+        return dict(query(own_postgres, "SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL"))
 
     settled()
-    before, database = verifiers(), query(server, "SELECT oid FROM pg_database WHERE datname = 'catalog'")
+    before, database = verifiers(), query(own_postgres, "SELECT oid FROM pg_database WHERE datname = 'catalog'")
     give_passwords(tmp_path, "second")
     settled()
-    assert query(server, "SELECT oid FROM pg_database WHERE datname = 'catalog'") == database
+    assert query(own_postgres, "SELECT oid FROM pg_database WHERE datname = 'catalog'") == database
     assert verifiers().keys() == ROLES.keys()
     assert all(text.startswith("SCRAM-SHA-256$") for text in verifiers().values())
     assert not set(before.values()) & set(verifiers().values())
 
 
-def test_passwords_are_in_no_statement(settle: ModuleType, server: PostgresServer) -> None:
+def test_passwords_are_in_no_statement(settle: ModuleType, own_postgres: PostgresServer) -> None:
     """The server could log one."""
     statements: list[str] = []
 
@@ -113,7 +109,7 @@ def test_passwords_are_in_no_statement(settle: ModuleType, server: PostgresServe
             statements.append(statement if isinstance(statement, str) else statement.as_string(self))
             super().execute(statement, values)
 
-    with deadline(60), closing(psycopg2.connect(server.dsn(), cursor_factory=Recording)) as connection:
+    with deadline(60), closing(psycopg2.connect(own_postgres.dsn(), cursor_factory=Recording)) as connection:
         connection.autocommit = True
         settle.settle_roles(connection, "catalog", "catalog")
     assert [each for each in statements if "PASSWORD" in each]
